@@ -18,6 +18,7 @@ from model.images.decode import decoded
 from model.images.limits import Limits
 from model.images.memory_budget import MemoryBudget
 from model.preprocessing.foreground import isolate
+from model.preprocessing.framing import frame
 from model.preprocessing.signature_schema import check_schema
 
 _Step = Mapping[str, Any]
@@ -142,6 +143,7 @@ _OPS: dict[str, Callable[[Image.Image, _Step], Image.Image]] = {
     "fit": _fit,
     "resize": _resize,
     "crop": _crop,
+    "frame": frame,
     "bgr": _bgr,
     "sharpen": _sharpen,
     "centre": _centre,

@@ -64,7 +64,24 @@ _MORE_FIELDS: dict[str, Rule] = {
 }
 
 _SIZE: dict[str, Rule] = {"width": _EDGE, "height": _EDGE}
-_RESAMPLING = _one_of("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+RESAMPLINGS = "nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"
+_RESAMPLING = _one_of(*RESAMPLINGS)
+_COLOUR: Rule = (
+    "a whole number from 0 to 255, or one for each channel",
+    lambda value: all(_is_whole(each) and 0 <= each <= 255 for each in _each(value)),
+)
+_FRAME: dict[str, Rule] = {
+    **_SIZE,
+    "resize_width": _EDGE,
+    "resize_height": _EDGE,
+    "fit": _one_of("cover", "contain", "stretch"),
+}
+_HOW: dict[str, Rule] = {
+    "resampling": _RESAMPLING,
+    "antialias": ("true or false", lambda value: isinstance(value, bool)),
+    "rounding": _one_of("down", "even"),
+    "colour": _COLOUR,
+}
 
 # The required and the optional parameters of each op.
 _OPS: dict[str, tuple[dict[str, Rule], dict[str, Rule]]] = {
@@ -77,6 +94,7 @@ _OPS: dict[str, tuple[dict[str, Rule], dict[str, Rule]]] = {
     "fit": ({"size": _EDGE}, {}),
     "resize": (_SIZE, {"resampling": _RESAMPLING}),
     "crop": (_SIZE | {"share": _number(0.01, 1)}, {"resampling": _RESAMPLING}),
+    "frame": (_FRAME, _HOW),
     "sharpen": ({}, {"radius": _number(0, 100), "percent": _number(0, 1000)}),
     "centre": (_SIZE, {}),
     "scale": ({"factor": _FACTOR, "offset": _GAIN}, {}),

@@ -11,7 +11,7 @@ from model.artifact.load import ENGINES, Artifact
 from model.engines.outputs import ROWS
 from model.training.errors import ConfigError, RunError
 from model.training.importing.onnx_limits import OnnxLimits
-from model.training.importing.recipe import FRAMINGS, PIXELS
+from model.training.importing.recipe import FRAMINGS, PIXELS, is_preset
 
 # The value that --json prints, and the text that is printed without it.
 Output = tuple[Any, str]
@@ -32,8 +32,10 @@ def add_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> Non
     )
     command.add_argument(
         "source",
-        help="a catalog name, a .keras, .h5, .tflite or .onnx file, a SavedModel folder, or a zip with one of them",
+        help="a catalog name, a .keras, .h5, .tflite or .onnx file, a SavedModel folder, a zip with one of them, or a "
+        "folder from Hugging Face or timm with an .onnx file; also gs://bucket/folder",
     )
+    command.add_argument("--file", metavar="NAME", help="which .onnx file of a folder, if it has several")
     command.add_argument("--out", type=Path, help=f"the artifact's folder (default: {_ARTIFACTS}/<name>)")
     command.add_argument("--name", default="", help="the model's name (default: from the source)")
     command.add_argument(
@@ -41,7 +43,13 @@ def add_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> Non
         type=Path,
         help="lines of labels, a table or a class index (default: the file's own, else ImageNet's)",
     )
-    command.add_argument("--pixels", choices=list(PIXELS), help="pixel scaling in training, if the file lacks it")
+    command.add_argument(
+        "--pixels",
+        type=_pixels,
+        metavar="NAME",
+        help=f"pixel scaling in training, if the file lacks it: {', '.join(PIXELS)}, or the preprocessing of "
+        "torchvision's weights, such as torchvision:resnet50.v2",
+    )
     command.add_argument(
         "--outputs",
         choices=ROWS,
@@ -148,6 +156,7 @@ def run_import(arguments: argparse.Namespace) -> Output:
         labels=arguments.labels,
         pixels=arguments.pixels,
         recipe=arguments.recipe,
+        file=arguments.file,
         outputs=arguments.outputs,
         threshold=arguments.threshold,
         output=arguments.output,
@@ -171,6 +180,13 @@ def artifact_output(artifact: Artifact) -> Output:
 def _given(arguments: argparse.Namespace, *keys: str) -> dict[str, Any]:
     """The options that were given. The code that uses the others has their defaults."""
     return {key: value for key in keys if (value := getattr(arguments, key)) is not None}
+
+
+def _pixels(text: str) -> str:
+    """The value of --pixels."""
+    if text not in PIXELS and not is_preset(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of: {', '.join(PIXELS)}, torchvision:NAME")
+    return text
 
 
 def _add_backbone(command: argparse.ArgumentParser) -> None:

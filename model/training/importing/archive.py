@@ -21,7 +21,10 @@ _MODELS, _SAVED = (".keras", ".h5", ".hdf5", ".tflite", ".onnx"), "saved_model.p
 _LABELS = ".txt", ".json", ".csv"
 
 # Names that every .keras file, itself a zip, holds.
-_KERAS = "config.json"
+_KERAS = {"config.json", "metadata.json"}
+
+# The configuration of a folder of Hugging Face or timm, next to its .onnx files.
+_CONFIG = "config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ def is_archive(path: Path) -> bool:
         if file.read(4) != b"PK\x03\x04":
             return False
     with zipfile.ZipFile(path) as packed:
-        return _KERAS not in packed.namelist()
+        return not _KERAS.issubset(packed.namelist())
 
 
 @contextmanager
@@ -72,6 +75,10 @@ def _is_content(entry: zipfile.ZipInfo) -> bool:
 
 
 def _model(path: Path, names: list[PurePosixPath]) -> PurePosixPath:
+    """The model's file, its SavedModel folder, or the folder of its configuration and its .onnx files."""
+    folders = [name.parent for name in names if name.name == _CONFIG]
+    if len(folders) == 1 and any(name.suffix.lower() == ".onnx" and folders[0] in name.parents for name in names):
+        return folders[0]
     found = [name for name in names if name.suffix.lower() in _MODELS]
     found += [name.parent for name in names if name.name == _SAVED]
     if len(found) != 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from model.artifact.load import Artifact
 from model.engines.base import Signature
 from model.engines.onnx_check import is_onnx
 from model.preprocessing.recipe import check_recipe
+from model.text import quoted
 from model.training.errors import SourceError
 from model.training.export.calibration_data import read_calibration_folder
 from model.training.export.package import pack
@@ -19,10 +21,12 @@ from model.training.export.source import Choice, Source
 from model.training.export.variants import ExportJob
 from model.training.importing import catalog
 from model.training.importing.archive import is_archive, unpacked
+from model.training.importing.bucket_files import downloaded, is_address
 from model.training.importing.keras_file import SUFFIXES, keras_suffix
 from model.training.importing.keras_source import KerasSource
 from model.training.importing.labels import labels_for
 from model.training.importing.litert_source import LiteSource, is_lite
+from model.training.importing.model_folder import file_of, files_to_compare, is_model_folder, read_stated
 from model.training.importing.onnx_limits import OnnxLimits
 from model.training.importing.outputs import described, meaning_of
 from model.training.importing.pixels import pixels_of, values_of, warn_of_even_scores, warn_of_scaling
@@ -30,6 +34,7 @@ from model.training.importing.pytorch import refuse_by_name, refuse_pickle
 from model.training.importing.recipe import read_recipe, recipe
 from model.training.importing.safe_keras import load_with_loss
 from model.training.importing.savedmodel_source import SavedModelSource, is_saved_model
+from model.training.importing.stated import NOTHING, Stated
 
 _FILES = *SUFFIXES, ".tflite", ".onnx"
 
@@ -38,10 +43,12 @@ _FILES = *SUFFIXES, ".tflite", ".onnx"
 class ImportOptions:
     """What to import, and the information that its file lacks.
 
-    `source`: a name of the catalog, a .keras, .h5, .tflite or .onnx file, a SavedModel folder, or a zip with one.
-    `pixels`: a key of recipe.PIXELS, or `recipe`, a JSON file; neither when the source is known. `outputs`: the meaning
-    of the model's numbers, one of model.engines.outputs.ROWS; None when the file says it. `threshold`: the score from
-    which on an image has a label, for a multi-label model. `output`, `signature`: the names of the output and of the
+    `source`: a name of the catalog, a .keras, .h5, .tflite or .onnx file, a SavedModel folder, a zip with one, a folder
+    with .onnx files and their configuration, or `gs://bucket/prefix` of one of these. `file`: the .onnx file of a
+    folder. `pixels`: a key of recipe.PIXELS or `torchvision:NAME`, or `recipe`, a JSON file; neither when the source is
+    known. `outputs`: the meaning of the model's numbers, one of model.engines.outputs.ROWS; None when the file says it.
+    `stated`: what the configuration of a folder says. `threshold`: the score from which on an image has a label, for a
+    multi-label model. `output`, `signature`: the names of the output and of the
     signature, where there are several. `limits`: those of an ONNX file. `weights`, `alpha`: for an architecture.
     `data`: images to compare smaller variants on (see `folders.read_images`); without it there are none.
     `quick`: see ExportJob.
@@ -54,6 +61,8 @@ class ImportOptions:
     pixels: str | None = None
     recipe: Path | None = None
     outputs: str | None = None
+    file: str | None = None
+    stated: Stated = NOTHING
     threshold: float | None = None
     output: str | None = None
     signature: str | None = None
@@ -70,13 +79,55 @@ class ImportOptions:
 def import_model(options: ImportOptions, out: Path) -> Artifact:
     """Make the artifact in `out`. Raises SourceError, DatasetError or ExportError, which names the problem and the
     allowed values."""
+    if is_address(options.source):
+        with downloaded(options.source, options.file, options.limits.size) as copy:
+            return _import_local(replace(options, source=str(copy)), out, options.source)
+    return _import_local(options, out, options.source)
+
+
+def _import_local(options: ImportOptions, out: Path, given: str) -> Artifact:
+    """Import what is on this machine; `given` is what the user named."""
     path = Path(options.source)
     refuse_pickle(path)
+    if is_model_folder(path):
+        return _import_folder(options, out, given)
     if is_archive(path):
         with unpacked(path) as inner:
             found = replace(options, source=str(inner.model), labels=options.labels or inner.labels)
-            return _import(found, out, options.source)
-    return _import(options, out, options.source)
+            return _import_local(found, out, given)
+    if options.file:
+        raise SourceError(f"--file is {quoted(options.file)}, and {given} is no folder with .onnx files: leave it out")
+    return _import(options, out, given)
+
+
+def _import_folder(options: ImportOptions, out: Path, given: str) -> Artifact:
+    """Import an ONNX file of a folder with what the configuration next to it says."""
+    from model.training.importing.onnx_choice import choose_file
+    from model.training.importing.onnx_shape import with_shape
+
+    folder = Path(options.source)
+    stated = read_stated(folder, pixels=options.recipe is None, labels=options.labels is None)
+    stated.check_answers(options.pixels, options.framing)
+    size = (options.size, options.size) if options.size else stated.size
+    with tempfile.TemporaryDirectory(prefix=f"{folder.name[:40]}-") as place:
+
+        def prepared(file: Path) -> ImportOptions:
+            copy = Path(place, file.relative_to(folder))
+            path = file if stated is NOTHING else with_shape(file, size, options.limits, copy)
+            return replace(options, source=str(path), stated=stated)
+
+        def opened(file: Path) -> tuple[Source, Signature]:
+            source = open_source(replace(prepared(file), engines=("onnx",)))
+            return source, signature_for(source, prepared(file))
+
+        try:
+            file = file_of(folder, options.file)
+            if file is None:
+                files, names = files_to_compare(folder, has_images=options.data is not None)
+                file = choose_file(files, names, options.data or folder, opened, quick=options.quick)
+            return _import(prepared(file), out, given)
+        except SourceError as exc:
+            raise SourceError(str(exc).replace(place, str(folder)).replace(str(folder), given)) from exc
 
 
 def _import(options: ImportOptions, out: Path, given: str) -> Artifact:
@@ -113,12 +164,13 @@ def open_source(options: ImportOptions) -> Source:
     if path.is_file():
         refuse_by_name(path)
     if path.exists() or path.suffix or len(path.parts) > 1:
-        what = (
-            "holds no saved_model.pb" if path.is_dir() else "has no known format" if path.exists() else "does not exist"
-        )
+        if path.is_dir():
+            what = "holds no saved_model.pb and no .onnx file"
+        else:
+            what = "has no known format" if path.exists() else "does not exist"
         raise SourceError(
-            f"{path} {what}; a model is a {', '.join(_FILES)} file, a SavedModel folder, a zip with one of them, or a "
-            "name of `python -m model catalog`"
+            f"{path} {what}; a model is a {', '.join(_FILES)} file, a SavedModel folder, a zip with one of them, a "
+            "folder with an .onnx file, or a name of `python -m model catalog`"
         )
     _refuse_signature(options)
     architecture = catalog.find(options.source)
@@ -139,7 +191,8 @@ def signature_for(source: Source, options: ImportOptions) -> Signature:
     """The signature with its labels, its recipe and the meaning of its outputs. Raises SourceError when one of them is
     unknown or does not fit."""
     spec = source.spec
-    labels = labels_for(spec.outputs, options.labels, source.labels)
+    stated = options.stated
+    labels = labels_for(spec.outputs, options.labels, stated.labels or source.labels, stated.labels_from)
     if _guesses_labels(source, options):
         say(
             f"warning: {source.origin} does not say its labels; it gets ImageNet's, because it gives {spec.outputs:,} "
@@ -149,18 +202,24 @@ def signature_for(source: Source, options: ImportOptions) -> Signature:
     if options.recipe:
         signature = read_recipe(options.recipe, signature)
         warn_of_scaling(source, signature)
+    elif stated.recipes:
+        own = stated.recipe_for(spec.height, spec.width, spec.channels, spec.dtype)
+        signature = replace(signature, preprocessing=own)
+        check_recipe(signature)
+        warn_of_scaling(source, signature)
     else:
         own = recipe(pixels_of(source, options.pixels), spec.height, spec.width, spec.channels, options.framing)
         signature = replace(signature, preprocessing=own)
         check_recipe(signature)
-    signature = replace(signature, outputs=meaning_of(source, options.outputs, signature))
+    signature = replace(signature, outputs=meaning_of(source, options.outputs, signature, stated.outputs))
     signature = replace(signature, threshold=_threshold(options, signature))
     if signature.multi_label and not options.outputs:
         say(
             f"{source.origin} is multi-label: an image has the labels with a score of at least "
             f"{signature.threshold:g}; if its labels exclude each other, add --outputs probabilities"
         )
-    warn_of_even_scores(source, signature)
+    if not stated.recipes:
+        warn_of_even_scores(source, signature)
     return signature
 
 
@@ -180,12 +239,15 @@ def _engines(source: Source, wanted: Sequence[str]) -> tuple[str, ...]:
 
 def _guesses_labels(source: Source, options: ImportOptions) -> bool:
     """Whether a model file gets ImageNet's labels by its count of scores alone."""
-    return options.labels is None and source.labels is None and Path(options.source).exists()
+    is_unknown = options.labels is None and source.labels is None and options.stated.labels is None
+    return is_unknown and Path(options.source).exists()
 
 
 def _pixels(source: Source, options: ImportOptions) -> str:
     if options.recipe:
         return f"the recipe {options.recipe.name}"
+    if options.stated.recipes:
+        return f"as {Path(options.stated.where).name} says"
     pixels = pixels_of(source, options.pixels)
     return f"`{pixels}`" if isinstance(pixels, str) else f"{values_of(pixels)}, as its file says"
 

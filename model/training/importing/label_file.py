@@ -18,8 +18,8 @@ from model.training.importing.label_lines import labels_of_lines
 from model.training.importing.label_table import labels_of_table
 from model.training.importing.unpacking import parse_json, read_small
 
-# A label, and the mark that tells it from an equal one: its synset or its place.
-_Named = tuple[str, str]
+# A label, and the mark that tells it from an equal one: its synset or its place, such as `number 3`.
+Named = tuple[str, str]
 
 # How marks of places begin.
 _PLACES = "line ", "number "
@@ -51,15 +51,20 @@ def parse_label_file(data: bytes, path: Path) -> tuple[str, ...]:
             named = labels_of_table(text)
         if named is None:
             named = [(label, f"line {number}") for number, label in enumerate(labels_of_lines(text, path), 1)]
-        labels = _distinct(named)
-        check_labels(labels, [mark for _, mark in named])
+        return distinct_labels(named)
     except ValueError as exc:
         raise SourceError(f"the labels {path} cannot be used: {exc}") from exc
+
+
+def distinct_labels(named: Sequence[Named]) -> tuple[str, ...]:
+    """The labels, each once. Raises ValueError for a text that is no label, and for two equal labels, which name the
+    same class or hide another one."""
+    labels = _distinct(named)
+    check_labels(labels, [mark for _, mark in named])
     return labels
 
 
-def _distinct(named: Sequence[_Named]) -> tuple[str, ...]:
-    """The labels, each once. Raises ValueError for two equal labels, which name the same class or hide another one."""
+def _distinct(named: Sequence[Named]) -> tuple[str, ...]:
     first: dict[str, str] = {}
     repeated: set[str] = set()
     for label, mark in named:
@@ -71,12 +76,12 @@ def _distinct(named: Sequence[_Named]) -> tuple[str, ...]:
     return tuple(f"{label} ({mark})" if label in repeated else label for label, mark in named)
 
 
-def _of_json(text: str, path: Path) -> list[_Named] | None:
+def _of_json(text: str, path: Path) -> list[Named] | None:
     """The labels of a JSON text; None when the file is not JSON and need not be."""
     if path.suffix.lower() != ".json" and not text.lstrip().startswith(("{", "[")):
         return None
     try:
-        content = parse_json(text, f"the labels {path}", _without_repeats)
+        content = parse_json(text, f"the labels {path}", without_repeats)
     except json.JSONDecodeError as exc:
         if path.suffix.lower() == ".json":
             raise ValueError(f"it is not JSON: {exc.msg}, line {exc.lineno}") from None
@@ -84,7 +89,7 @@ def _of_json(text: str, path: Path) -> list[_Named] | None:
     return _of_index(content)
 
 
-def _of_index(content: Any) -> list[_Named]:
+def _of_index(content: Any) -> list[Named]:
     if isinstance(content, list):
         return [_entry(entry, f"number {place}") for place, entry in enumerate(content)]
     if not isinstance(content, dict) or not content:
@@ -106,7 +111,7 @@ def _of_index(content: Any) -> list[_Named]:
     return [_entry(content[place], f"number {place}") for place in places]
 
 
-def _entry(entry: Any, mark: str) -> _Named:
+def _entry(entry: Any, mark: str) -> Named:
     """A label, or a synset and a label."""
     if isinstance(entry, str):
         return entry.strip(), mark
@@ -115,7 +120,8 @@ def _entry(entry: Any, mark: str) -> _Named:
     raise ValueError(f"{mark} is {quoted(entry)}; it must be a label or [synset, label]")
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a JSON object of its pairs, for `parse_json`. Raises ValueError for a key that occurs twice."""
     content = dict(pairs)
     if len(content) < len(pairs):
         (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)

@@ -20,28 +20,37 @@ _ORIGIN = "https://storage.googleapis.com/download.tensorflow.org/data/"
 _MD5 = "c2c37ea517e94d9795004a39431a14cb"
 
 
-def labels_for(outputs: int, path: Path | None, own: tuple[str, ...] | None = None) -> tuple[str, ...]:
-    """One label for each output, two for a single one: those of the file at `path`, else the model's `own`, else
-    ImageNet's for 1,000 and 1,001 outputs (the first is `background`). One for 1,001 outputs fits 1,000 too.
+def labels_for(
+    outputs: int, path: Path | None, own: tuple[str, ...] | None = None, where: str = "the model's file"
+) -> tuple[str, ...]:
+    """One label for each output, two for a single one: those of the file at `path`, else the model's `own`, which are
+    in the file `where`, else ImageNet's for 1,000 and 1,001 outputs (the first is `background`). A list for 1,001
+    outputs fits 1,000, and the other way round.
 
     Raises SourceError when the number of labels differs from the outputs, or when the labels cannot be read.
     """
     needed = max(2, outputs)
     given = f"gives {outputs} scores, one for each label" if outputs > 1 else "gives one score, which needs two labels"
     if path is None and own is not None:
-        if len(own) != needed:
-            raise SourceError(f"the model's file names {len(own)} labels; the model {given}: name a file with --labels")
-        return own
+        labels = _with_background(own, outputs)
+        if len(labels) != needed:
+            raise SourceError(f"{where} names {len(own)} labels; the model {given}: name a file with --labels")
+        return labels
     if path is None and outputs not in (IMAGENET, IMAGENET + 1):
         raise SourceError(f"the model {given}: --labels must name a file of {needed} lines, one label per line")
     path = path or _imagenet_index()
-    labels = read_labels(path)
-    if len(labels) == IMAGENET and outputs == IMAGENET + 1:
-        labels = (BACKGROUND, *labels)
-    if len(labels) == IMAGENET + 1 and outputs == IMAGENET and labels[0] == BACKGROUND:
-        labels = labels[1:]
+    labels = _with_background(read_labels(path), outputs)
     if len(labels) != needed:
         raise SourceError(f"{path} names {len(labels)} labels; the model {given}")
+    return labels
+
+
+def _with_background(labels: tuple[str, ...], outputs: int) -> tuple[str, ...]:
+    """ImageNet's labels with or without that of the background, as the model's outputs need it."""
+    if len(labels) == IMAGENET and outputs == IMAGENET + 1:
+        return BACKGROUND, *labels
+    if len(labels) == IMAGENET + 1 and outputs == IMAGENET and labels[0] == BACKGROUND:
+        return labels[1:]
     return labels
 
 

@@ -57,13 +57,16 @@ def described(source: Source, signature: Signature) -> str:
     return _CHANGES[signature.outputs]
 
 
-def meaning_of(source: Source, asked: str | None, signature: Signature) -> str:
+def meaning_of(source: Source, asked: str | None, signature: Signature, configured: str | None = None) -> str:
     """The meaning of the source's outputs, a name of model.engines.outputs.MEANINGS.
 
-    `asked`: the user's answer, one of ROWS. Raises SourceError when the file does not say the meaning and the user does
-    not either, or when they contradict each other.
+    `asked`: the user's answer, one of ROWS. `configured`: what the configuration next to the file says, LOGITS or
+    MULTILABEL_LOGITS. Raises SourceError when the file does not say the meaning and the user does not either, or when
+    they contradict each other.
     """
     stated, why = _stated(source, signature)
+    if configured:
+        stated, why = _with_configuration(source, stated, why, configured)
     if source.spec.outputs == 1:
         stated, given = _SINGLE.get(stated or ""), _SINGLE.get(asked or "")
     else:
@@ -104,6 +107,19 @@ def _stated(source: Source, signature: Signature) -> tuple[str | None, str]:
     if not single and _sum_to_one(source, signature):
         return PROBABILITIES, "the scores of each image sum to 1"
     return None, f"it ends with {ends.last}" if ends.last else "its last operation is unknown"
+
+
+def _with_configuration(source: Source, stated: str | None, why: str, configured: str) -> tuple[str, str]:
+    """What the file and the configuration say together, and why. The model's export may have added the last operation.
+    Raises SourceError when they contradict each other."""
+    if stated is None:
+        return configured, "its configuration says so (problem_type)"
+    if configured == MULTILABEL_LOGITS and stated in (PROBABILITIES, LOGITS):
+        raise SourceError(
+            f"{source.origin} gives {stated} ({why}), and its configuration says multi_label_classification: which of "
+            "both its training did is not certain"
+        )
+    return stated, why
 
 
 def _sums(source: Source, signature: Signature, last: str = "") -> Scores:

@@ -12,7 +12,7 @@ from model.training.errors import SourceError
 from model.training.export.parity import probes
 from model.training.export.progress import say
 from model.training.export.source import Source
-from model.training.importing.recipe import PIXELS, recipe
+from model.training.importing.recipe import PIXELS, recipe, scaling_of
 
 # Largest share of the deviation of the scores of unscaled images at which scores hardly differ from image to image.
 _EVEN = 0.05
@@ -30,10 +30,10 @@ _APART = 0.25
 
 
 def pixels_of(source: Source, asked: str | None) -> str | tuple[Any, Any]:
-    """The pixel scaling, a key of PIXELS or a factor and an offset.
+    """The pixel scaling, see `recipe.scaling_of`.
 
-    `asked`: the user's answer, a key of PIXELS. Raises SourceError when neither the file nor the user says it, and when
-    the pixels would be scaled by the recipe and by the model.
+    `asked`: the user's answer, a key of PIXELS or weights of torchvision. Raises SourceError when neither the file nor
+    the user says it, and when the pixels would be scaled by the recipe and by the model.
     """
     if source.spec.dtype != "float32":
         if asked not in (None, "raw"):
@@ -57,9 +57,10 @@ def pixels_of(source: Source, asked: str | None) -> str | tuple[Any, Any]:
     if pixels is None:
         raise SourceError(
             f"{source.origin} does not say how its pixels were scaled in training; name it with --pixels "
-            f"({', '.join(PIXELS)}) or --recipe: with another scaling the model's predictions are wrong"
+            f"({', '.join(PIXELS)}, torchvision:NAME) or --recipe: with another scaling the model's predictions are "
+            "wrong"
         )
-    if isinstance(pixels, str) and not _SMALLEST <= (span := _span(source, PIXELS[pixels][0])) <= _LARGEST:
+    if isinstance(pixels, str) and not _SMALLEST <= (span := _span(source, scaling_of(pixels)[0])) <= _LARGEST:
         raise SourceError(
             f"the pixels are {pixels!r}; {source.origin} multiplies them by {source.ends.gain:.3g}, which gives a "
             f"range of {span:.3g}: name another scaling with --pixels, or write a --recipe"
@@ -75,7 +76,7 @@ def values_of(pixels: tuple[Any, Any]) -> str:
 
 def _check_said(source: Source, own: tuple[Any, Any], asked: str) -> None:
     """Raise SourceError when the user names another range of pixels than the file, by quantisation or metadata."""
-    (factor, offset), (wanted, begin) = own, PIXELS[asked]
+    (factor, offset), (wanted, begin) = own, scaling_of(asked)
     times = np.divide(wanted, factor)
     apart = np.abs(np.subtract(begin, offset)) / (255 * np.asarray(factor))
     if not (times > 1 / _SIMILAR).all() or not (times < _SIMILAR).all() or apart.max() > _APART:

@@ -13,9 +13,9 @@ from model.engines.base import Signature
 from model.preprocessing.recipe import check_recipe
 from model.text import decode_text
 from model.training.errors import SourceError
+from model.training.importing import torchvision_presets
+from model.training.importing.exact_recipe import IMAGENET_MEAN, IMAGENET_STD
 from model.training.importing.unpacking import parse_json, read_small
-
-_TORCH_MEAN, _TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 # Factor and offset of a pixel 0..255: unchanged (for networks that scale it themselves), to 0..1, to -1..1, by
 # ImageNet's mean and deviation, and (for blue, green, red) less ImageNet's mean.
@@ -24,8 +24,8 @@ PIXELS: dict[str, tuple[Any, Any]] = {
     "unit": (1 / 255, 0.0),
     "tf": (1 / 127.5, -1.0),
     "torch": (
-        [1 / (255 * std) for std in _TORCH_STD],
-        [-mean / std for mean, std in zip(_TORCH_MEAN, _TORCH_STD, strict=True)],
+        [1 / (255 * std) for std in IMAGENET_STD],
+        [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)],
     ),
     "caffe": ([1.0, 1.0, 1.0], [-103.939, -116.779, -123.68]),
 }
@@ -36,16 +36,35 @@ FRAMINGS = "crop", "squash"
 _SHARE = 0.875
 
 
+def scaling_of(pixels: str | tuple[Any, Any]) -> tuple[Any, Any]:
+    """The factor and the offset of a scaling: a key of PIXELS, `torchvision:NAME`, or the two themselves.
+
+    Raises SourceError for weights that torchvision does not have.
+    """
+    if not isinstance(pixels, str):
+        return pixels
+    return torchvision_presets.scaling_of(pixels) if is_preset(pixels) else PIXELS[pixels]
+
+
+def is_preset(pixels: object) -> bool:
+    """Whether the pixels are those of weights of torchvision."""
+    return isinstance(pixels, str) and pixels.startswith(torchvision_presets.PREFIX)
+
+
 def recipe(
     pixels: str | tuple[Any, Any], height: int, width: int, channels: int = 3, framing: str = "crop"
 ) -> dict[str, Any]:
     """The recipe of a network with this input size.
 
-    `pixels`: a key of PIXELS, or a factor and an offset. `framing`: `crop` keeps the proportions and cuts the borders,
-    `squash` keeps the whole image and changes the proportions. Raises SourceError for a scaling of three channels when
-    the model has one.
+    `pixels`: see `scaling_of`; weights of torchvision have a framing of their own. `framing`: `crop` keeps the
+    proportions and cuts the borders, `squash` keeps the whole image and changes the proportions. Raises SourceError for
+    a scaling of three channels when the model has one, and for weights of torchvision that take other images.
     """
-    factor, offset = PIXELS[pixels] if isinstance(pixels, str) else pixels
+    if isinstance(pixels, str) and is_preset(pixels):
+        if framing != "crop":
+            raise SourceError(f"the framing is {framing!r}; {pixels} has a framing of its own: leave --framing out")
+        return dict(torchvision_presets.recipe_of(pixels, height, width, channels))
+    factor, offset = scaling_of(pixels)
     if channels == 1 and isinstance(factor, list):
         raise SourceError(f"the pixels are {pixels!r}, a scaling of three channels; the model takes one channel")
     size = {"width": width, "height": height}
