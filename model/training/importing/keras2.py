@@ -87,8 +87,22 @@ def _converted(value: Any, names: Mapping[str, str]) -> Any:
         if "module" in made and made["class_name"] != "InputLayer":  # .keras files have an InputLayer for it
             made["config"].pop("batch_input_shape", None)
         made |= _class(made)
+        if made["class_name"] == "Sequential":
+            made["config"] = _with_input(made["config"])
         made["config"] = _with_calls(_arguments(made["class_name"], made["config"]))
     return made
+
+
+def _with_input(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of a Sequential whose first layer has a shape with that input as a layer of its own, as newer
+    files have it."""
+    layers = config.get("layers")
+    first = layers[0] if isinstance(layers, list) and layers and isinstance(layers[0], dict) else {}
+    if not _is_class(first) or first["class_name"] == "InputLayer" or "batch_input_shape" not in first["config"]:
+        return config
+    own = dict(first["config"])
+    given = {"batch_input_shape": own.pop("batch_input_shape"), "name": f"{_name(first)}_input"}
+    return {**config, "layers": [{"class_name": "InputLayer", "config": given}, {**first, "config": own}, *layers[1:]]}
 
 
 def _with_calls(config: dict[str, Any]) -> dict[str, Any]:
