@@ -78,7 +78,8 @@ def _model(path: Path, names: list[PurePosixPath]) -> PurePosixPath:
     if len(found) != 1:
         what = f"{len(found)} models ({', '.join(map(str, found[:5]))})" if found else "no model"
         raise SourceError(
-            f"{path} holds {what}; an archive must hold one {', '.join(_MODELS)} file, {_JAVASCRIPT} or SavedModel folder"
+            f"{path} holds {what}; an archive must hold one {', '.join(_MODELS)} file, {_JAVASCRIPT} or SavedModel "
+            "folder"
         )
     if not found[0].parts:
         raise SourceError(f"{path} holds a SavedModel without a folder of its own; unpack it and import the folder")

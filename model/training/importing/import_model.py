@@ -126,8 +126,8 @@ def open_source(options: ImportOptions) -> Source:
             else "does not exist"
         )
         raise SourceError(
-            f"{path} {what}; a model is a {', '.join(_FILES)} file, a SavedModel folder, a model.json of TensorFlow.js, "
-            "a zip with one of them, or a name of `python -m model catalog`"
+            f"{path} {what}; a model is a {', '.join(_FILES)} file, a SavedModel folder, a model.json of "
+            "TensorFlow.js, a zip with one of them, or a name of `python -m model catalog`"
         )
     _refuse_signature(options)
     architecture = catalog.find(options.source)

@@ -171,11 +171,14 @@ def _class(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _arguments(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments without those that mean nothing in this Keras, and with one axis as a number."""
+    """The arguments by their names in this Keras, without those that mean nothing in it, and with one axis as a
+    number."""
     kept = dict(config)
     for layers, key, is_built_in in _DROPPED:
         if key in kept and re.fullmatch(layers, name) and is_built_in(kept[key]):
             del kept[key]
+    if name == "LeakyReLU" and "alpha" in kept:
+        kept["negative_slope"] = kept.pop("alpha")
     axis = kept.get("axis")
     if name == "BatchNormalization" and isinstance(axis, list) and len(axis) == 1:
         kept["axis"] = axis[0]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.labels import check_labels
 from model.text import decode_text, quoted
 from model.training.errors import SourceError
+from model.training.importing.label_file import parse_label_file
 from model.training.importing.unpacking import parse_json, read_small
 
 PIXELS = "teachable-machine"
@@ -40,14 +41,12 @@ def read_machine(folder: Path) -> Machine | None:
         if content["packageName"] != _LIBRARY:
             raise ValueError(f"packageName is {quoted(content['packageName'])}; only {_LIBRARY} takes images")
         labels, size = content.get("labels"), content.get("imageSize", 0)
-        if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-            raise ValueError(f"labels is {quoted(labels)}; it must be a list of texts")
+        if not isinstance(labels, list):
+            raise ValueError(f"labels is {quoted(labels)}; it must be a list")
         if type(size) is not int or size < 0:
             raise ValueError(f"imageSize is {quoted(size)}; it must be a number of pixels")
-        named = tuple(label.strip() for label in labels)
-        check_labels(named, [f"number {place}" for place in range(len(named))])
     except OSError as exc:
         raise SourceError(f"{path} cannot be read: {exc.strerror}") from exc
     except ValueError as exc:
         raise SourceError(f"{path} cannot be used: {exc}") from exc
-    return Machine(named, size)
+    return Machine(parse_label_file(json.dumps(labels).encode(), path), size)

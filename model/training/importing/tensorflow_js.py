@@ -50,8 +50,8 @@ def open_tensorflow_js(path: Path, choice: Choice) -> Source:
         source = KerasSource(network, str(file), pixels, choice.size, loss=loss, output=choice.output, labels=labels)
     if machine and machine.size not in (0, source.spec.height):
         raise SourceError(
-            f"{file} takes images of {source.spec.height}x{source.spec.width} pixels; the metadata of Teachable Machine "
-            f"next to it say {machine.size}"
+            f"{file} takes images of {source.spec.height}x{source.spec.width} pixels; the metadata of Teachable "
+            f"Machine next to it say {machine.size}"
         )
     return source
 

@@ -81,7 +81,8 @@ def _fill(graph: GraphDef, weights: Mapping[str, Any], file: Path) -> None:
         shape = [edge.size for edge in said.tensor_shape.dim]
         if shape != list(array.shape):
             raise SourceError(
-                f"{file} lists the weights {quoted(node.name)} of the shape {list(array.shape)}; its graph takes {shape}"
+                f"{file} lists the weights {quoted(node.name)} of the shape {list(array.shape)}; its graph takes "
+                f"{shape}"
             )
         try:
             made = tf.make_tensor_proto(array, tf.dtypes.as_dtype(node.attr["dtype"].type))
