@@ -1,4 +1,4 @@
-"""`python -m tests.bench.imports.cold_start ARTIFACT ENGINE` loads a model and scores a black image, as a worker does."""
+"""`python -m tests.bench.imports.cold_start ARTIFACT ENGINE` loads a model and scores an image, as a worker does."""
 
 from __future__ import annotations
 
