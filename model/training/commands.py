@@ -32,7 +32,8 @@ def add_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> Non
     )
     command.add_argument(
         "source",
-        help="a catalog name, a .keras, .h5, .tflite or .onnx file, a SavedModel folder, or a zip with one of them",
+        help="a catalog name, a .keras, .h5, .tflite or .onnx file, a SavedModel folder, a model.json of "
+        "TensorFlow.js or its folder, or a zip with one of them",
     )
     command.add_argument("--out", type=Path, help=f"the artifact's folder (default: {_ARTIFACTS}/<name>)")
     command.add_argument("--name", default="", help="the model's name (default: from the source)")

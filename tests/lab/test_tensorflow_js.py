@@ -402,5 +402,5 @@ def test_two_layers_of_one_name_are_refused(tmp_path: Path) -> None:
         content["modelTopology"] = json.loads(json.dumps(content["modelTopology"]).replace(f'"{last}', f'"{first}'))
 
     with_content(renamed)(folder)
-    with pytest.raises(SourceError, match=rf"two layers named '{first}'; their weights cannot be told apart"):
+    with pytest.raises(SourceError, match=rf"two layers named '{first}'; which weights are whose is not certain"):
         open_source(ImportOptions(str(folder)))

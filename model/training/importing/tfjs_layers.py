@@ -79,7 +79,7 @@ def _leaves(network: Any, file: Path) -> dict[str, Any]:
         inner = _leaves(layer, file) if isinstance(layer, keras.Model) else {layer.name: layer} if layer.weights else {}
         for name, each in inner.items():
             if found.setdefault(name, each) is not each:
-                raise SourceError(f"{file} has two layers named {quoted(name)}; their weights cannot be told apart")
+                raise SourceError(f"{file} has two layers named {quoted(name)}; which weights are whose is not certain")
     return found
 
 

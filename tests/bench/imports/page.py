@@ -112,9 +112,9 @@ def _network_cells(result: Result, title: str) -> list[str]:
     """The cells of an engine's row; only a model's first row has a title and tells the command."""
     if result.fault:
         return [title, _command(result), _fault(result), *[""] * 6]
-    told = [title, _command(result), _asked(result)] if title else [""] * 3
+    first = [title, _command(result), _asked(result)] if title else [""] * 3
     cold = f"{result.cold_seconds:.2f}"
-    return [*told, result.engine, *_agreement(result), _rates(result), cold, f"{result.size_bytes / 1e6:.2f}"]
+    return [*first, result.engine, *_agreement(result), _rates(result), cold, f"{result.size_bytes / 1e6:.2f}"]
 
 
 def _line(*cells: str) -> str:
