@@ -40,6 +40,8 @@ def build_layers(topology: Mapping[str, Any], weights: Mapping[str, Any], file: 
     compiled, numbers = topology.get("training_config"), sum(array.size for array in weights.values())
     described = KerasFile(file, ".json", configuration, compiled, numbers, version if is_keras else JAVASCRIPT)
     network = build(described, partial(_from, safe_configuration(described)))
+    if not isinstance(network, keras.Model):
+        raise SourceError(f"{file} holds a {type(network).__name__} layer; it must hold a network")
     _assign(network, weights, file)
     return network, loss_meaning(compiled)
 
