@@ -236,7 +236,10 @@ def test_fused_operations_of_a_graph_model_are_separated(tmp_path: Path) -> None
 
 
 def with_file(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes(change((folder / name).read_bytes())) and None
+    def apply(folder: Path) -> None:
+        (folder / name).write_bytes(change((folder / name).read_bytes()))
+
+    return apply
 
 
 def with_content(change: Callable[[Any], Any]) -> Callable[[Path], None]:
@@ -306,6 +309,7 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
         entry(quantization={"dtype": "uint8", "min": 0}),
         r"has the scale 'null' for its quantization; it must be a finite number",
     ),
+    "a shape of too many edges": (entry(shape=[1] * 99), "cannot be read: maximum supported dimension"),
     "a negative shape": (entry(shape=[-1, 3]), r"has the shape '\[-1, 3\]'; it must be a list of whole numbers from 0"),
     "weights of no layer": (entry(name="of/nothing"), r"'of/nothing', which no layer of its topology has"),
     "a number of no form": (with_content(lambda content: {**content, "weightsManifest": 1}), "weightsManifest is '1'"),

@@ -97,7 +97,9 @@ def _with_input(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration of a Sequential whose first layer has a shape with that input as a layer of its own, as newer
     files have it."""
     layers = config.get("layers")
-    first = layers[0] if isinstance(layers, list) and layers and isinstance(layers[0], dict) else {}
+    if not isinstance(layers, list) or not layers or not isinstance(layers[0], dict):
+        return config
+    first = layers[0]
     if not _is_class(first) or first["class_name"] == "InputLayer" or "batch_input_shape" not in first["config"]:
         return config
     own = dict(first["config"])

@@ -79,7 +79,7 @@ class GraphSource(SavedModelSource):
         self.origin, self.pixels, self.labels = str(file), pixels, labels
 
 
-def _read(file: Path) -> Mapping[str, Any]:
+def _read(file: Path) -> dict[str, Any]:
     """The content of a model.json, whose modelTopology is an object."""
     try:
         content = parse_json(decode_text(read_small(file)), str(file))
@@ -89,9 +89,9 @@ def _read(file: Path) -> Mapping[str, Any]:
         raise SourceError(f"{file} is not JSON: {exc.msg}, line {exc.lineno}") from exc
     except ValueError as exc:
         raise SourceError(f"{file} cannot be used: {exc}") from exc
+    if isinstance(content, dict) and isinstance(content.get("modelTopology"), dict):
+        return content
     topology = content.get("modelTopology") if isinstance(content, dict) else None
-    if not isinstance(topology, dict):
-        raise SourceError(
-            f"{file} is no model of TensorFlow.js: its modelTopology is {quoted(topology)}; it must be an object"
-        )
-    return content
+    raise SourceError(
+        f"{file} is no model of TensorFlow.js: its modelTopology is {quoted(topology)}; it must be an object"
+    )

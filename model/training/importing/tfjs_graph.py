@@ -105,17 +105,18 @@ def _ends(content: Mapping[str, Any], graph: GraphDef) -> tuple[dict[str, str], 
 
 def _signature(value: Any) -> tuple[dict[str, str], dict[str, str]] | None:
     value = value.get("signature", value) if isinstance(value, Mapping) else None
-    ends = [value.get(key) for key in ("inputs", "outputs")] if isinstance(value, Mapping) else []
-    if not all(isinstance(each, Mapping) and each for each in ends) or not ends:
+    inputs, outputs = (value.get("inputs"), value.get("outputs")) if isinstance(value, Mapping) else (None, None)
+    if not isinstance(inputs, Mapping) or not isinstance(outputs, Mapping) or not inputs or not outputs:
         return None
-    inputs, outputs = ({str(key): _tensor(key, info) for key, info in each.items()} for each in ends)
-    return inputs, outputs
+    return _tensors(inputs), _tensors(outputs)
 
 
-def _tensor(key: Any, info: Any) -> str:
-    """The name of a tensor; a node's first one has the node's name in some files."""
-    name = str(info["name"]) if isinstance(info, Mapping) and "name" in info else str(key)
-    return name if ":" in name else f"{name}:0"
+def _tensors(ends: Mapping[str, Any]) -> dict[str, str]:
+    """The names of tensors by those of ends; a node's first tensor has the node's name in some files."""
+    names = {
+        key: str(info["name"]) if isinstance(info, Mapping) and "name" in info else key for key, info in ends.items()
+    }
+    return {key: name if ":" in name else f"{name}:0" for key, name in names.items()}
 
 
 def _name(key: str) -> str:

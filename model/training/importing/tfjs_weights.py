@@ -66,7 +66,10 @@ def read_weights(manifest: Any, file: Path) -> dict[str, Any]:
         for weight in weights:
             if weight.name in found:
                 raise SourceError(f"{file} lists the weights {quoted(weight.name)} more than once")
-            found[weight.name] = weight.read(data, start)
+            try:
+                found[weight.name] = weight.read(data, start)
+            except (ValueError, OverflowError) as exc:  # a shape that numpy cannot make
+                raise SourceError(f"{file}: the weights {quoted(weight.name)} cannot be read: {reason(exc)}") from exc
             start += weight.size_bytes
     return found
 
@@ -82,16 +85,16 @@ def _list(value: Any, where: str, file: Path) -> list[Any]:
 def _weight(entry: Any, where: str, file: Path) -> _Weight:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
         raise SourceError(f"{file}: {where} is {quoted(entry)}; it must be an object with a name")
-    name, shape, dtype, quantised = (entry.get(key) for key in ("name", "shape", "dtype", "quantization"))
+    name, shape, dtype, quantised = entry["name"], entry.get("shape"), entry.get("dtype"), entry.get("quantization")
     where = f"{file}: {where} ({quoted(name)})"
     if not isinstance(shape, list) or not all(type(edge) is int and edge >= 0 for edge in shape):
         raise SourceError(f"{where} has the shape {quoted(shape)}; it must be a list of whole numbers from 0")
-    if dtype not in _TYPES:
+    if not isinstance(dtype, str) or dtype not in _TYPES:
         raise SourceError(f"{where} has the dtype {quoted(dtype)}; it must be one of {', '.join(_TYPES)}")
     if quantised is None:
         return _Weight(name, tuple(shape), dtype, _TYPES[dtype], None, None)
     stored = quantised.get("dtype") if isinstance(quantised, Mapping) else None
-    if stored not in _QUANTISED:
+    if not isinstance(stored, str) or stored not in _QUANTISED:
         raise SourceError(
             f"{where} is quantised to {quoted(stored)}; the quantization's dtype must be one of {', '.join(_QUANTISED)}"
         )
