@@ -67,8 +67,12 @@ def measured(subject: Subject, photos: Photos) -> Result:
         result.command, result.asked = imported(made.source, subject)
         _measure(made, photos, result)
     except Exception as exc:
-        result.fault = str(exc) if isinstance(exc, Refused) else f"{type(exc).__name__}: {exc}".splitlines()[0]
+        result.fault = _fault(exc)
     return result
+
+
+def _fault(exc: Exception) -> str:
+    return str(exc) if isinstance(exc, Refused) else f"{type(exc).__name__}: {exc}".splitlines()[0]
 
 
 def measured_by_engine(subject: Subject, photos: Photos) -> list[Result]:
@@ -90,7 +94,7 @@ def measured_by_engine(subject: Subject, photos: Photos) -> list[Result]:
     except NotInstalled:
         raise
     except Exception as exc:
-        return [replace(result, fault=str(exc) if isinstance(exc, Refused) else f"{type(exc).__name__}: {exc}")]
+        return [replace(result, fault=_fault(exc))]
 
 
 def cold_seconds(artifact: Path, engine: str, runs: int = 5) -> float:
