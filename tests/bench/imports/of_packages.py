@@ -24,8 +24,8 @@ INSTALL = (
 )
 """The commands that install them."""
 
-NSFWJS = {"mobilenet_v2": 224, "mobilenet_v2_mid": 224, "inception_v3": 299}
-"""The models of nsfwjs, and the edges of their images."""
+NSFWJS = {"mobilenet_v2": 224, "mobilenet_v2_mid": 224}
+"""Models of nsfwjs, a layers model and a graph model, and the edges of their images."""
 
 _SCRIPT = ROOT / "tests" / "bench" / "imports" / "tensorflow_js.mjs"
 

@@ -55,6 +55,7 @@ Measured on {date} on {machine}, with {photos} photos.
 - The tool of .onnx files is ONNX Runtime alone, that of .tflite files TensorFlow's interpreter, that of the .h5 file
   Keras 2 (tf_keras), and that of nsfwjs TensorFlow.js with its WebAssembly backend. They score the arrays that the
   project makes of the photos. nsfwjs keeps its models as JavaScript, which Node writes as a model.json first.
+  The package of occular-deskew also pads photos with white and averages four rotations, which is not part of the file.
 - The photos are those of ImageNet, which is not what the networks of the packages were trained on: the table shows that
   they are served unchanged, not how good they are.
 """
