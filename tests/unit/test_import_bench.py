@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from tests.bench.imports import measure
 from tests.bench.imports.measure import Refused, Result, imported
-from tests.bench.imports.page import page
+from tests.bench.imports.page import networks, networks_of, page
 from tests.bench.imports.subject import SPREAD, Subject, spread
 
 
@@ -57,3 +58,18 @@ def test_a_model_that_fails_stays_in_the_table_with_the_reason() -> None:
     assert "| **good** | `good.onnx` | `--pixels` | 99.5% (2) | 2e-05 | onnx 8.2 / 120 | 1.50 |" in text
     assert "| bad |  | failed: it holds the operator A/B |" in text
     assert "Not measured: Keras 3 other." in text
+
+
+def test_the_trained_networks_stay_on_the_page_when_the_rest_is_measured_again() -> None:
+    first = Result("nsfwjs", "small", True, "small --pixels unit", ["--pixels"], "litert", 5, 5, 1.0, 2e-7, 80.0, 75.0)
+    first.cold_seconds, first.size_bytes = 0.5, 2_000_000
+    second = replace(first, engine="savedmodel", speed=9.0, cold_seconds=5.25)
+    bad = Result("PyPI", "bad", True, fault="it holds the operator A|B")
+    section = networks([first, second, bad], 200, "29 November 2026", "a machine", ["PyPI gone"], ["pip install it"])
+    asked = "`small --pixels unit` | `--pixels`"
+    assert f"| nsfwjs, small | {asked} | litert | 100.0% (5) | 2e-07 | 80 / 75 | 0.50 | 2.00 |" in section
+    assert "|  |  |  | savedmodel | 100.0% (5) | 2e-07 | 9.0 / 75 | 5.25 | 2.00 |" in section
+    assert "| PyPI, bad |  | failed: it holds the operator A/B |" in section
+    assert "\n    pip install it\n" in section and "Not measured, as they are not installed: PyPI gone." in section
+    text = page([], 200, "29 November 2026", "a machine", [], section)
+    assert networks_of(text) == section and networks_of(page([], 200, "today", "a machine", [])) == ""

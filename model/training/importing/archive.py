@@ -16,8 +16,8 @@ from model.text import quoted, reason
 from model.training.errors import SourceError
 from model.training.importing.unpacking import check_zip
 
-# Suffixes of models in a file, the file that a SavedModel folder holds, and suffixes of labels.
-_MODELS, _SAVED = (".keras", ".h5", ".hdf5", ".tflite", ".onnx"), "saved_model.pb"
+# Suffixes of models in a file, the files that a SavedModel and a model of TensorFlow.js hold, and suffixes of labels.
+_MODELS, _SAVED, _JAVASCRIPT = (".keras", ".h5", ".hdf5", ".tflite", ".onnx"), "saved_model.pb", "model.json"
 _LABELS = ".txt", ".json", ".csv"
 
 # Names that every .keras file, itself a zip, holds.
@@ -80,11 +80,13 @@ def _model(path: Path, names: list[PurePosixPath]) -> PurePosixPath:
     if len(folders) == 1 and any(name.suffix.lower() == ".onnx" and folders[0] in name.parents for name in names):
         return folders[0]
     found = [name for name in names if name.suffix.lower() in _MODELS]
+    found += [name for name in names if name.name == _JAVASCRIPT]
     found += [name.parent for name in names if name.name == _SAVED]
     if len(found) != 1:
         what = f"{len(found)} models ({', '.join(map(str, found[:5]))})" if found else "no model"
         raise SourceError(
-            f"{path} holds {what}; an archive must hold one {', '.join(_MODELS)} file or SavedModel folder"
+            f"{path} holds {what}; an archive must hold one {', '.join(_MODELS)} file, {_JAVASCRIPT} or SavedModel "
+            "folder"
         )
     if not found[0].parts:
         raise SourceError(f"{path} holds a SavedModel without a folder of its own; unpack it and import the folder")
@@ -92,8 +94,8 @@ def _model(path: Path, names: list[PurePosixPath]) -> PurePosixPath:
 
 
 def _is_of(model: PurePosixPath, name: PurePosixPath) -> bool:
-    """Whether a file belongs to the model. Next to an .onnx file lie others with its weights."""
-    place = model.parent if model.suffix.lower() == ".onnx" else model
+    """Whether a file belongs to the model. Next to an .onnx file and a model.json lie others with its weights."""
+    place = model.parent if model.suffix.lower() == ".onnx" or model.name == _JAVASCRIPT else model
     return model == name or place in name.parents
 
 

@@ -35,6 +35,7 @@ from model.training.importing.recipe import read_recipe, recipe
 from model.training.importing.safe_keras import load_with_loss
 from model.training.importing.savedmodel_source import SavedModelSource, is_saved_model
 from model.training.importing.stated import NOTHING, Stated
+from model.training.importing.tensorflow_js import is_tensorflow_js, open_tensorflow_js
 
 _FILES = *SUFFIXES, ".tflite", ".onnx"
 
@@ -43,12 +44,13 @@ _FILES = *SUFFIXES, ".tflite", ".onnx"
 class ImportOptions:
     """What to import, and the information that its file lacks.
 
-    `source`: a name of the catalog, a .keras, .h5, .tflite or .onnx file, a SavedModel folder, a zip with one, a folder
-    with .onnx files and their configuration, or `gs://bucket/prefix` of one of these. `file`: the .onnx file of a
-    folder. `pixels`: a key of recipe.PIXELS or `torchvision:NAME`, or `recipe`, a JSON file; neither when the source is
-    known. `outputs`: the meaning of the model's numbers, one of model.engines.outputs.ROWS; None when the file says it.
-    `stated`: what the configuration of a folder says. `threshold`: the score from which on an image has a label, for a
-    multi-label model. `output`, `signature`: the names of the output and of the
+    `source`: a name of the catalog, a .keras, .h5, .tflite or .onnx file, a SavedModel folder, a model.json of
+    TensorFlow.js or its folder, a zip with one, a folder with .onnx files and their configuration, or
+    `gs://bucket/prefix` of one of these. `file`: the .onnx file of a folder. `pixels`: a key of recipe.PIXELS or
+    `torchvision:NAME`, or `recipe`, a JSON file; neither when the source is known. `outputs`: the meaning of the
+    model's numbers, one of model.engines.outputs.ROWS; None when the file says it. `stated`: what the configuration of
+    a folder says. `threshold`: the score from which on an image has a label, for a multi-label model. `output`,
+    `signature`: the names of the output and of the
     signature, where there are several. `limits`: those of an ONNX file. `weights`, `alpha`: for an architecture.
     `data`: images to compare smaller variants on (see `folders.read_images`); without it there are none.
     `quick`: see ExportJob.
@@ -161,16 +163,19 @@ def open_source(options: ImportOptions) -> Source:
         return LiteSource(path, choice)
     if is_saved_model(path):
         return SavedModelSource(path, choice)
+    if is_tensorflow_js(path):
+        _refuse_signature(options)
+        return open_tensorflow_js(path, choice)
     if path.is_file():
         refuse_by_name(path)
     if path.exists() or path.suffix or len(path.parts) > 1:
         if path.is_dir():
-            what = "holds no saved_model.pb and no .onnx file"
+            what = "holds no saved_model.pb, no model.json and no .onnx file"
         else:
             what = "has no known format" if path.exists() else "does not exist"
         raise SourceError(
-            f"{path} {what}; a model is a {', '.join(_FILES)} file, a SavedModel folder, a zip with one of them, a "
-            "folder with an .onnx file, or a name of `python -m model catalog`"
+            f"{path} {what}; a model is a {', '.join(_FILES)} file, a SavedModel folder, a model.json of "
+            "TensorFlow.js, a zip with one of them, a folder with an .onnx file, or a name of `python -m model catalog`"
         )
     _refuse_signature(options)
     architecture = catalog.find(options.source)

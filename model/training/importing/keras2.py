@@ -87,8 +87,24 @@ def _converted(value: Any, names: Mapping[str, str]) -> Any:
         if "module" in made and made["class_name"] != "InputLayer":  # .keras files have an InputLayer for it
             made["config"].pop("batch_input_shape", None)
         made |= _class(made)
+        if made["class_name"] == "Sequential":
+            made["config"] = _with_input(made["config"])
         made["config"] = _with_calls(_arguments(made["class_name"], made["config"]))
     return made
+
+
+def _with_input(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of a Sequential whose first layer has a shape with that input as a layer of its own, as newer
+    files have it."""
+    layers = config.get("layers")
+    if not isinstance(layers, list) or not layers or not isinstance(layers[0], dict):
+        return config
+    first = layers[0]
+    if not _is_class(first) or first["class_name"] == "InputLayer" or "batch_input_shape" not in first["config"]:
+        return config
+    own = dict(first["config"])
+    given = {"batch_input_shape": own.pop("batch_input_shape"), "name": f"{_name(first)}_input"}
+    return {**config, "layers": [{"class_name": "InputLayer", "config": given}, {**first, "config": own}, *layers[1:]]}
 
 
 def _with_calls(config: dict[str, Any]) -> dict[str, Any]:
@@ -157,11 +173,14 @@ def _class(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _arguments(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments without those that mean nothing in this Keras, and with one axis as a number."""
+    """The arguments by their names in this Keras, without those that mean nothing in it, and with one axis as a
+    number."""
     kept = dict(config)
     for layers, key, is_built_in in _DROPPED:
         if key in kept and re.fullmatch(layers, name) and is_built_in(kept[key]):
             del kept[key]
+    if name == "LeakyReLU" and "alpha" in kept:
+        kept["negative_slope"] = kept.pop("alpha")
     axis = kept.get("axis")
     if name == "BatchNormalization" and isinstance(axis, list) and len(axis) == 1:
         kept["axis"] = axis[0]

@@ -23,11 +23,10 @@ class KerasSource:
     """A built keras.Model that classifies images.
 
     `loss`: what the loss of its training says about its outputs (see keras_ends.loss_meaning). `output`: the name of
-    the layer that makes the scores, when there are several.
+    the layer that makes the scores, when there are several. `pixels`, `labels`: see Source; None when unknown.
     """
 
     engines = TENSORFLOW
-    labels = None
 
     def __init__(
         self,
@@ -38,6 +37,7 @@ class KerasSource:
         *,
         loss: str = "",
         output: str | None = None,
+        labels: tuple[str, ...] | None = None,
     ) -> None:
         if not network.built or not hasattr(network, "inputs") or network.inputs is None:
             raise SourceError(f"{origin} does not know the shape of its input; build it before you save it")
@@ -48,7 +48,7 @@ class KerasSource:
             origin, _ends(network.inputs), _ends(network.outputs)[0], size, channels_first=takes_channels_first(network)
         )
         self.spec = replace(spec, dtype="float32")
-        self.origin, self.pixels, self.ends = origin, pixels, ends_of(network, loss)
+        self.origin, self.pixels, self.labels, self.ends = origin, pixels, labels, ends_of(network, loss)
         self._shape = self.spec.height, self.spec.width, self.spec.channels
         self._given, self._network = network, network
         if network.dtype != "float32" or network.outputs[0].dtype != "float32" or spec.channels_first:

@@ -18,7 +18,8 @@ from model.training.importing.exact_recipe import IMAGENET_MEAN, IMAGENET_STD
 from model.training.importing.unpacking import parse_json, read_small
 
 # Factor and offset of a pixel 0..255: unchanged (for networks that scale it themselves), to 0..1, to -1..1, by
-# ImageNet's mean and deviation, and (for blue, green, red) less ImageNet's mean.
+# ImageNet's mean and deviation, (for blue, green, red) less ImageNet's mean, and as the library of Teachable Machine
+# does (`capture` of @teachablemachine/image 0.8.5, which divides by 127).
 PIXELS: dict[str, tuple[Any, Any]] = {
     "raw": (1.0, 0.0),
     "unit": (1 / 255, 0.0),
@@ -27,13 +28,15 @@ PIXELS: dict[str, tuple[Any, Any]] = {
         [1 / (255 * std) for std in IMAGENET_STD],
         [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)],
     ),
+    "teachable-machine": (1 / 127, -1.0),
     "caffe": ([1.0, 1.0, 1.0], [-103.939, -116.779, -123.68]),
 }
 
 FRAMINGS = "crop", "squash"
 
-# Share of the shorter edge that a crop keeps: networks for ImageNet are evaluated on 224 of 256 pixels.
-_SHARE = 0.875
+# Share of the shorter edge that a crop keeps: networks for ImageNet are evaluated on 224 of 256 pixels, those of
+# Teachable Machine on all of it.
+_SHARE, _SHARES = 0.875, {"teachable-machine": 1.0}
 
 
 def scaling_of(pixels: str | tuple[Any, Any]) -> tuple[Any, Any]:
@@ -69,7 +72,8 @@ def recipe(
         raise SourceError(f"the pixels are {pixels!r}, a scaling of three channels; the model takes one channel")
     size = {"width": width, "height": height}
     if framing == "crop":
-        steps: list[dict[str, Any]] = [{"op": "crop", **size, "share": _SHARE}]
+        share = _SHARES.get(pixels, _SHARE) if isinstance(pixels, str) else _SHARE
+        steps: list[dict[str, Any]] = [{"op": "crop", **size, "share": share}]
     else:
         steps = [{"op": "resize", **size, "resampling": "bilinear"}]
     steps.insert(0, {"op": "grayscale" if channels == 1 else "rgb"})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ _CODE = "Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"
 
 # Layers that read a vocabulary from a file that the configuration names.
 _READING = "IntegerLookup", "StringLookup", "TextVectorization"
+
+# The version of files that TensorFlow.js saved, in the form of Keras 2.
+JAVASCRIPT = "2.TensorFlow.js"
 
 # Numbers that a network may have beyond twice those in its file, for states of random number generators.
 _SPARE = 1_000_000
@@ -38,26 +43,32 @@ def load_with_loss(path: Path) -> tuple[Any, str]:
     code, read files or are unknown to this Keras.
     """
     file = open_keras(path)
-    _refuse_code(path, file.configuration)
+    with loadable(file, safe_configuration(file)) as copy:
+        load = partial(keras.saving.load_model, copy, compile=False, safe_mode=True)
+        return build(file, load), loss_meaning(file.compiled)
+
+
+def safe_configuration(file: KerasFile) -> Any:
+    """The configuration that this Keras reads, with all layers in float32. Raises SourceError when it holds layers that
+    run code, read files or calculate something else in this Keras."""
+    _refuse_code(file.path, file.configuration)
     _refuse_operations(file)
-    configuration = _converted(file)
-    with loadable(file, configuration) as copy:
-        try:
-            _check_size(file, copy)
-            network = keras.saving.load_model(copy, compile=False, safe_mode=True)
-            return network, loss_meaning(file.compiled)
-        except SourceError:
-            raise
-        except Exception as exc:  # Keras raises dozens of kinds for a damaged or foreign file
-            raise SourceError(f"{path} cannot be loaded: {_innermost(exc)}; {_remedy(file)}") from exc
-
-
-def _converted(file: KerasFile) -> Any:
-    """The configuration that this Keras reads, with all layers in float32."""
     try:
         return in_full_precision(modernised(file.configuration) if _is_older(file) else file.configuration)
     except RecursionError:
         raise SourceError(f"{file.path} cannot be loaded: its configuration is nested too deeply") from None
+
+
+def build(file: KerasFile, load: Callable[[], Any]) -> Any:
+    """The network that `load` makes of a safe configuration. Raises SourceError when Keras refuses it, and when it has
+    many more numbers than the file."""
+    try:
+        _check_size(file, load)
+        return load()
+    except SourceError:
+        raise
+    except Exception as exc:  # Keras raises dozens of kinds for a damaged or foreign file
+        raise SourceError(f"{file.path} cannot be loaded: {_innermost(exc)}; {_remedy(file)}") from exc
 
 
 def _refuse_code(path: Path, configuration: Any) -> None:
@@ -92,19 +103,21 @@ def _is_older(file: KerasFile) -> bool:
 def _remedy(file: KerasFile) -> str:
     if not _is_older(file):
         return "it must hold only Keras' own layers"
+    if file.version == JAVASCRIPT:
+        return f"TensorFlow.js saved it, whose layers Keras {keras.__version__} reads only in part"
     return (
         f"Keras {file.version} saved it, which Keras {keras.__version__} reads only in part: with that Keras, save it "
         "by tf.saved_model.save(model, 'folder') and import the folder"
     )
 
 
-def _check_size(file: KerasFile, copy: Path) -> None:
+def _check_size(file: KerasFile, load: Callable[[], Any]) -> None:
     """Build the network without allocating its numbers, because a line of configuration can ask for any amount.
 
     Errors of Keras while building pass through.
     """
     with keras.StatelessScope(initialize_variables=False):
-        network = keras.saving.load_model(copy, compile=False, safe_mode=True)
+        network = load()
     wanted = sum(math.prod(variable.shape) for variable in network.variables)
     if wanted > 2 * file.numbers + _SPARE:
         raise SourceError(

@@ -101,13 +101,13 @@ class _Graph:
             return np.asarray(tf.make_ndarray(node.attr["value"].tensor), np.float64)
         if node.op == "Placeholder":
             return np.asarray(self._given[node.name], np.float64)
-        return _CALCULATED[node.op](*(self.constant(body, each) for each in node.input if each[0] != "^"))
+        return _CALCULATED[node.op](*(self.constant(body, each) for each in _data(node)))
 
     def transposes(self, name: str) -> bool:
         """Whether the one operation on a tensor puts its second dimension last, or convolves it as channels."""
         body = self.top
         for _ in range(_MOST):
-            takers = [node for node in body.nodes.values() if name in map(_node, node.input) and node.op != "Shape"]
+            takers = [node for node in body.nodes.values() if name in map(_node, _data(node)) and node.op != "Shape"]
             if len(takers) != 1:
                 break
             node = takers[0]
@@ -127,14 +127,14 @@ class _Graph:
         """What the graph makes of the pixels 0 and 255 before its first other operation; None without scaling."""
         body, names, ends, found = self.top, {name}, [np.float64(0), np.float64(255)], False
         for _ in range(_MOST):
-            takers = [node for node in body.nodes.values() if not names.isdisjoint(map(_node, node.input))]
+            takers = [node for node in body.nodes.values() if not names.isdisjoint(map(_node, _data(node)))]
             takers = [node for node in takers if node.op != "Shape"]
             if takers and all(node.op in _FRAMING for node in takers):
                 names = {node.name for node in takers}
                 continue
             if len(takers) != 1:
                 break
-            node, inputs = takers[0], [_node(each) for each in takers[0].input]
+            node, inputs = takers[0], [_node(each) for each in _data(takers[0])]
             if node.op in _CALLS:
                 body = self.entered(node, body)
                 names = {argument for argument, each in zip(body.arguments, inputs, strict=False) if each in names}
@@ -143,7 +143,7 @@ class _Graph:
             if calculate is None:
                 break
             try:
-                given = [None if _node(each) in names else self.constant(body, each) for each in node.input]
+                given = [None if _node(each) in names else self.constant(body, each) for each in _data(node)]
                 ends = [calculate(*(end if each is None else each for each in given)) for end in ends]
             except (KeyError, ValueError):  # of two branches of the graph
                 break
@@ -182,6 +182,11 @@ def _constants(score: Any) -> dict[str, Any]:
         for outer, inner in score.graph.captures
         if outer.dtype not in (tf.resource, tf.variant)
     }
+
+
+def _data(node: Any) -> list[str]:
+    """The tensors that a node takes, without the nodes that only run before it."""
+    return [each for each in node.input if not each.startswith("^")]
 
 
 def _node(tensor: str) -> str:

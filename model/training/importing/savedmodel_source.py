@@ -45,7 +45,8 @@ class SavedModelSource:
     """
 
     engines = TENSORFLOW
-    pixels = labels = None
+    pixels: str | tuple[Any, Any] | None = None
+    labels: tuple[str, ...] | None = None
     parameters = 0
 
     def __init__(self, path: Path, choice: Choice = NO_CHOICE) -> None:

@@ -1,4 +1,7 @@
-"""`python -m tests.bench.imports`: imports twenty models, and compares each with its own tool."""
+"""`python -m tests.bench.imports`: imports models, and compares each with its own tool.
+
+They are twenty that are made here, or with `--packages` trained ones that other people published.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench.imports.measure import Result, measured
-from tests.bench.imports.page import page
-from tests.bench.imports.subject import Photos
+from tests.bench.imports.measure import Result, measured, measured_by_engine
+from tests.bench.imports.page import networks, networks_of, page
+from tests.bench.imports.subject import NotInstalled, Photos
 from tests.bench.parts import ROOT
 from tests.bench.rows import machine_words
 
@@ -39,6 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("build/bench/imports.json"), help="default build/bench/imports.json"
     )
+    parser.add_argument(
+        "--packages",
+        metavar="FOLDER",
+        type=Path,
+        help="measure the trained networks of the packages in this folder, and keep the rest of the page",
+    )
     options = parser.parse_args(arguments)
     files = sorted((_DATA / "imagenet-samples").glob("*.JPEG"))[: options.photos]
     if not files:
@@ -46,12 +55,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     import tensorflow as tf
 
-    from tests.bench.imports import of_files, of_keras
+    from tests.bench.imports import of_files, of_keras, of_packages
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     photos, machine = Photos(files), machine_words()
-    weights = _DATA / "weights"
+    date, weights = f"{datetime.datetime.now(datetime.UTC):%-d %B %Y}", _DATA / "weights"
+    options.page.parent.mkdir(parents=True, exist_ok=True)
+    earlier = options.page.read_text() if options.page.exists() else ""
+    if options.packages:
+        found_networks, left_out = _networks(options.packages.absolute(), weights, photos)
+        section = networks(found_networks, len(files), date, machine, left_out, of_packages.INSTALL)
+        kept = networks_of(earlier)
+        options.page.write_text(earlier.replace(kept, section) if kept else f"{earlier}\n{section}".lstrip("\n"))
+        return any(each.fault for each in found_networks)
     subjects = of_keras.subjects(weights, photos) + of_files.subjects(weights, photos)
     found = _earlier(options.out) if options.only else {}
     for subject in subjects:
@@ -65,12 +82,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.out.write_text(json.dumps([asdict(each) for each in found.values()], indent=1) + "\n")
     names = [f"{subject.tool} {subject.name}" for subject in subjects]
     results = [found[name] for name in names if name in found]
-    date = f"{datetime.datetime.now(datetime.UTC):%-d %B %Y}"
-    options.page.parent.mkdir(parents=True, exist_ok=True)
     left_out = [name for name in names if name not in found]
-    options.page.write_text(page(results, len(files), date, machine, left_out))
+    options.page.write_text(page(results, len(files), date, machine, left_out, networks_of(earlier)))
     print(f"written to {options.out} and {options.page}")
     return any(each.fault for each in results)
+
+
+def _networks(packages: Path, weights: Path, photos: Photos) -> tuple[list[Result], list[str]]:
+    """The results of trained networks with each of their engines, and the names of those that are not installed."""
+    from tests.bench.imports import of_files, of_packages
+
+    trained = [each for each in of_files.subjects(weights, photos) if each.real]
+    found: list[Result] = []
+    left_out: list[str] = []
+    for subject in [*trained, *of_packages.subjects(packages)]:
+        try:
+            with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+                found += measured_by_engine(subject, photos)
+            print(found[-1], file=sys.stderr, flush=True)
+        except NotInstalled:
+            left_out.append(f"{subject.tool} {subject.name}")
+    return found, left_out
 
 
 def _earlier(file: Path) -> dict[str, Result]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import resource
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from model.__main__ import main as model
-from model.artifact.load import load_engine, read_artifact
+from model.artifact.load import AUTO, engine_bytes, load_engine, read_artifact
 from model.engines.base import Engine, Images
 from model.predictor import Predictor
-from tests.bench.imports.subject import Made, Photos, Subject
+from tests.bench.imports.subject import Made, NotInstalled, Photos, Subject
+from tests.bench.parts import ROOT
 
 BATCH = 32
 BOTH_ENGINES = "Keras 3", "Keras 2", "TensorFlow", "Teachable Machine"
@@ -35,7 +39,8 @@ class Refused(Exception):
 class Result:
     """A row of the table. `different`: how many best labels the photos get; `same`: the share of photos with the same
     best label; `difference`: the largest one of a score; `speed`: images per second of processor time, one by one and
-    in batches; `fault`: why there is no measurement."""
+    in batches; `cold_seconds`: processor time of a cold start, 0 when not measured; `fault`: why there is no
+    measurement."""
 
     tool: str
     name: str
@@ -50,6 +55,7 @@ class Result:
     speed: float = 0.0
     batched_speed: float = 0.0
     size_bytes: int = 0
+    cold_seconds: float = 0.0
     fault: str = ""
 
 
@@ -61,8 +67,46 @@ def measured(subject: Subject, photos: Photos) -> Result:
         result.command, result.asked = imported(made.source, subject)
         _measure(made, photos, result)
     except Exception as exc:
-        result.fault = str(exc) if isinstance(exc, Refused) else f"{type(exc).__name__}: {exc}".splitlines()[0]
+        result.fault = _fault(exc)
     return result
+
+
+def _fault(exc: Exception) -> str:
+    return str(exc) if isinstance(exc, Refused) else f"{type(exc).__name__}: {exc}".splitlines()[0]
+
+
+def measured_by_engine(subject: Subject, photos: Photos) -> list[Result]:
+    """Make, import and measure a model in the current folder with each engine of its artifact, and its cold starts.
+
+    `size_bytes` are those that the engine loads. Raises NotInstalled.
+    """
+    result = Result(subject.tool, subject.name, subject.real)
+    try:
+        made = subject.make()
+        result.command, result.asked = imported(made.source, subject)
+        artifact, found = read_artifact(Path("artifact")), []
+        for name in artifact.engines:
+            found.append(replace(result))
+            _measure(made, photos, found[-1], name)
+            found[-1].size_bytes = engine_bytes(artifact, name)
+            found[-1].cold_seconds = cold_seconds(artifact.folder, name)
+        return found
+    except NotInstalled:
+        raise
+    except Exception as exc:
+        return [replace(result, fault=_fault(exc))]
+
+
+def cold_seconds(artifact: Path, engine: str, runs: int = 5) -> float:
+    """Seconds of processor time of a new process that scores one image (see cold_start.py): the median of `runs`."""
+    command = [sys.executable, "-m", "tests.bench.imports.cold_start", str(artifact.absolute()), engine]
+    taken = []
+    for _ in range(runs):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return median(taken)
 
 
 def imported(source: str, subject: Subject) -> tuple[str, list[str]]:
@@ -89,9 +133,9 @@ def _import(*words: str) -> str:
     return stderr.getvalue().strip().splitlines()[-1] if code else ""
 
 
-def _measure(made: Made, photos: Photos, result: Result) -> None:
+def _measure(made: Made, photos: Photos, result: Result, engine_name: str = AUTO) -> None:
     artifact = read_artifact(Path("artifact"))
-    result.engine, engine = load_engine(artifact)
+    result.engine, engine = load_engine(artifact, engine_name)
     predictor = Predictor(engine)
     images = np.concatenate([predictor.prepare(each) for each in photos.data])
     result.batched_speed, scores = _timed(engine, images, BATCH)

@@ -16,7 +16,7 @@ import tensorflow as tf
 from model.engines.base import Images
 from model.training.importing import catalog
 from tests.bench.imports.of_keras import WEIGHTS
-from tests.bench.imports.subject import Made, Photos, Subject, softmax
+from tests.bench.imports.subject import Made, Photos, Score, Subject, softmax
 from tests.bench.parts import ROOT
 
 TORCHVISION = "resnet50", "densenet121", "mobilenet_v2", "efficientnet_b0"
@@ -87,20 +87,25 @@ def _real(values: Any, tensor: Any) -> Any:
 
 
 def _onnx(file: Path) -> Made:
-    """ONNX names no framework that made it: the same runtime, called without this project, gives the scores."""
     shutil.copyfile(file, file.name)
     shutil.copyfile(_RECIPE, "lite0.json")
+    logits = scores_of_onnx(file.name)
+    return Made(file.name, lambda images: softmax(logits(images)))
+
+
+def scores_of_onnx(file: str, *, channels_first: bool = True) -> Score:
+    """The numbers that ONNX Runtime gives without this project, for images with their channels last. ONNX names no
+    framework that made a file."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(file.name, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
 
     def score(images: Images) -> Any:
-        return softmax(
-            np.concatenate([session.run(None, {name: each[None].transpose(0, 3, 1, 2)})[0] for each in images])
-        )
+        given = images.transpose(0, 3, 1, 2) if channels_first else images
+        return np.concatenate([session.run(None, {name: each[None]})[0] for each in given])
 
-    return Made(file.name, score)
+    return score
 
 
 def _torch(photos: Photos, name: str) -> Made:

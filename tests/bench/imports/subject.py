@@ -21,6 +21,10 @@ SPREAD = 3.0
 """The deviation of each label's logits over the photos, for random weights."""
 
 
+class NotInstalled(Exception):
+    """A model's package is not on this machine."""
+
+
 @dataclass(frozen=True, slots=True)
 class Made:
     """`source`: what a user names in the import command. `score` returns probabilities, computed by the tool itself."""
