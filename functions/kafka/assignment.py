@@ -149,15 +149,15 @@ class Assignment:
                 self._release(held)
             self._changed.notify_all()
 
-    def room(self) -> int:
+    def capacity(self) -> int:
         """How many more messages may be handled."""
         with self._changed:
-            return self._room()
+            return self._capacity()
 
-    def wait_for_room(self, room: int, timeout_s: float) -> None:
+    def wait_for_capacity(self, capacity: int, timeout_s: float) -> None:
         """Wait until so many more messages may be handled, or the time is up."""
         with self._changed:
-            self._changed.wait_for(lambda: self._room() >= room, timeout_s)
+            self._changed.wait_for(lambda: self._capacity() >= capacity, timeout_s)
 
     def wait_until_settled(self, partitions: Collection[Partition], timeout_s: float) -> bool:
         """Wait until no message of these partitions is handled. Returns whether that is so."""
@@ -178,7 +178,7 @@ class Assignment:
                 behind += max(0, end - position)
         return behind
 
-    def _room(self) -> int:
+    def _capacity(self) -> int:
         return self._max_messages - self._messages if self._bytes < self._max_bytes else 0
 
     def _release(self, held: Held) -> None:

@@ -30,7 +30,7 @@ BUSY_POLL_S = 0.005
 """The same with transactions while messages are handled, because the same thread commits them."""
 
 PAUSE_S = 1.0
-"""Seconds without room for another message after which partitions are paused: what is fetched is then fetched again."""
+"""Seconds without capacity for another message after which partitions are paused: what is fetched is then fetched again."""
 
 REVOKE_S = 30.0
 """Seconds for which a revoked partition is kept until its messages are answered; another worker answers the others."""
@@ -164,19 +164,19 @@ class KafkaStream:
         self.ended.set_result(None)
 
     def _poll(self) -> None:
-        room = self._assignment.room()
-        if room <= 0:
-            self._wait_for_room()
+        capacity = self._assignment.capacity()
+        if capacity <= 0:
+            self._wait_for_capacity()
             return
         self._full_since = None
         self._pause(self._waiting_partitions())
         wait = BUSY_POLL_S if not self._assignment.publish and self._assignment.is_busy() else POLL_S
         first = self._consumer.poll(wait)
         if first is not None:
-            for message in [first, *(self._consumer.consume(room - 1, 0) if room > 1 else ())]:
+            for message in [first, *(self._consumer.consume(capacity - 1, 0) if capacity > 1 else ())]:
                 self._take(message)
 
-    def _wait_for_room(self) -> None:
+    def _wait_for_capacity(self) -> None:
         now = time.monotonic()
         self._full_since = self._full_since or now
         if now - self._full_since > PAUSE_S:
@@ -185,7 +185,7 @@ class KafkaStream:
             if message is not None:
                 self._take(message)
         share = 1 if not self._assignment.publish else max(1, self._max_messages // 8)
-        self._assignment.wait_for_room(share, BUSY_POLL_S if not self._assignment.publish else POLL_S / 2)
+        self._assignment.wait_for_capacity(share, BUSY_POLL_S if not self._assignment.publish else POLL_S / 2)
 
     def _take(self, message: Any) -> None:
         if error := message.error():

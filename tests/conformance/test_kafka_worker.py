@@ -83,14 +83,14 @@ def test_bad_messages_are_answered_or_kept_as_dead_letters(
         for name, (_, _, reason) in bad.items():
             error = answered[name].error
             assert error and error.code == "invalid_request" and error.message.startswith(reason)
-        letters = {letter.value(): dict(letter.headers()) for letter in kafka.dead_letters(2)}
-        assert letters.keys() == {b"one", b"two"}
-        assert letters[b"one"]["dead_letter_reason"] == b"the message has no key; it must be the request_id"
+        dead = {each.value(): dict(each.headers()) for each in kafka.dead_letters(2)}
+        assert dead.keys() == {b"one", b"two"}
+        assert dead[b"one"]["dead_letter_reason"] == b"the message has no key; it must be the request_id"
         assert (
-            letters[b"one"]["filename"] == b"shoe.png"
-            and letters[b"one"]["dead_letter_topic"].decode() == kafka.requests
+            dead[b"one"]["filename"] == b"shoe.png"
+            and dead[b"one"]["dead_letter_topic"].decode() == kafka.requests
         )
-        assert letters[b"two"]["dead_letter_reason"].startswith(b"the key is not UTF-8")
+        assert dead[b"two"]["dead_letter_reason"].startswith(b"the key is not UTF-8")
         assert until(lambda: worker.health()["lag"] == 0)
         worker.stop()
 
@@ -113,11 +113,11 @@ def test_a_request_that_fails_waits_apart_and_becomes_a_dead_letter(
             for response in answered:
                 assert response.error and response.error.code == "unavailable"
                 assert (response.delivery_attempt, response.reply_to) == (3, "me")
-            letters = kafka.dead_letters(3)
-            assert {letter.key().decode() for letter in letters} == refused and len(letters) == 3
-            for letter in letters:
-                headers = dict(letter.headers())
-                assert letter.value() == b'{"image_uri": "gs://payloads/shoe"}'
+            dead = kafka.dead_letters(3)
+            assert {each.key().decode() for each in dead} == refused and len(dead) == 3
+            for each in dead:
+                headers = dict(each.headers())
+                assert each.value() == b'{"image_uri": "gs://payloads/shoe"}'
                 assert headers["dead_letter_attempts"] == b"3" and headers["reply_to"] == b"me"
                 assert headers["dead_letter_reason"].startswith(b"no response after 3 deliveries: ")
             assert until(lambda: worker.health()["lag"] == 0)

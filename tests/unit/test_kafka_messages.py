@@ -82,8 +82,8 @@ def test_a_retry_keeps_the_message_and_counts_its_deliveries() -> None:
 
 def test_a_dead_letter_keeps_the_message_and_tells_why() -> None:
     retried = again(retry_of(message(headers=[("top_k", b"3")]), "req_predict-retry", 19, 0.0))
-    letter = dict(dead_letter_of(retried, "dead_predict", "req_predict-worker", "no response", 20).headers)
-    assert letter == {
+    headers = dict(dead_letter_of(retried, "dead_predict", "req_predict-worker", "no response", 20).headers)
+    assert headers == {
         "top_k": b"3",
         "CloudPubSubDeadLetterSourceDeliveryCount": b"20",
         "CloudPubSubDeadLetterSourceSubscription": b"req_predict-worker",
