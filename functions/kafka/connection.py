@@ -17,7 +17,7 @@ from model.text import listed, quoted
 
 log = logging.getLogger(__name__)
 
-REACH_S = 8.0
+REACH_S = 5.0
 """Seconds for the first answer of a broker: with the start of the process, a user waits less than 10."""
 
 MAX_VALUE_BYTES = 10_000_000

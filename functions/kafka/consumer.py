@@ -30,7 +30,7 @@ BUSY_POLL_S = 0.005
 """The same with transactions while messages are handled, because the same thread commits them."""
 
 PAUSE_S = 1.0
-"""Seconds without capacity for another message after which partitions are paused: what is fetched is then fetched again."""
+"""Seconds without capacity after which partitions are paused: what is fetched ahead is then fetched again."""
 
 REVOKE_S = 30.0
 """Seconds for which a revoked partition is kept until its messages are answered; another worker answers the others."""

@@ -86,10 +86,7 @@ def test_bad_messages_are_answered_or_kept_as_dead_letters(
         dead = {each.value(): dict(each.headers()) for each in kafka.dead_letters(2)}
         assert dead.keys() == {b"one", b"two"}
         assert dead[b"one"]["dead_letter_reason"] == b"the message has no key; it must be the request_id"
-        assert (
-            dead[b"one"]["filename"] == b"shoe.png"
-            and dead[b"one"]["dead_letter_topic"].decode() == kafka.requests
-        )
+        assert dead[b"one"]["filename"] == b"shoe.png" and dead[b"one"]["dead_letter_topic"].decode() == kafka.requests
         assert dead[b"two"]["dead_letter_reason"].startswith(b"the key is not UTF-8")
         assert until(lambda: worker.health()["lag"] == 0)
         worker.stop()
