@@ -15,7 +15,7 @@ from typing import Any
 
 from functions.kafka.assignment import Assignment, Held
 from functions.kafka.commits import Commits, OffsetCommits, Transactions
-from functions.kafka.connection import MAX_MESSAGE_BYTES, answers, client, judge, library
+from functions.kafka.connection import MAX_MESSAGE_BYTES, admin_client, answers, client, judge, library
 from functions.kafka.deliveries import Names
 from functions.kafka.publisher import Publish
 from functions.kafka.retries import Delays, wait_s
@@ -34,6 +34,9 @@ PAUSE_S = 1.0
 
 REVOKE_S = 30.0
 """Seconds for which a revoked partition is kept until its messages are answered; another worker answers the others."""
+
+LAG_S = 1.0
+"""Seconds from one look at the lag to the next."""
 
 MAX_HELD, MAX_HELD_BYTES = 1_000, 8_000_000
 """Maximum messages of the delay topic, and their bytes, that wait in memory until they are due."""
@@ -84,7 +87,9 @@ class KafkaStream:
             "on_commit": lambda error, partitions: self._committed(error, partitions),
         }
         self._consumer = client(library().Consumer, config)
+        self._admin = admin_client(properties)
         self._commits: Commits | None = None
+        self._lag, self._next_lag = 0, 0.0
 
     def start(self, receive: Callable[[Held], None], refused: Callable[[Held, str], None]) -> None:
         """Pass messages to `receive`, which must not block.
@@ -110,18 +115,20 @@ class KafkaStream:
 
     def is_reachable(self, timeout_s: float) -> bool:
         """Whether a broker answers."""
-        return answers(self._consumer, self._names.requests, timeout_s)
+        return answers(self._admin, self._names.requests, timeout_s)
 
     def report(self) -> dict[str, Any]:
         """Fields for GET /health: `lag`, the messages of the assigned partitions that are not finished."""
-        return {"lag": self._assignment.lag(self._high)}
+        return {"lag": self._lag}
+
+    def _measure_lag(self) -> None:
+        """Note the lag, LAG_S after the last time: other threads must not ask the consumer."""
+        if time.monotonic() >= self._next_lag:
+            self._next_lag = time.monotonic() + LAG_S
+            self._lag = self._assignment.lag(self._high)
 
     def _high(self, topic: str, number: int) -> int | None:
-        place = library().TopicPartition(topic, number)
-        try:
-            _, high = self._consumer.get_watermark_offsets(place, cached=True)
-        except (library().KafkaException, RuntimeError):  # RuntimeError: it is closed
-            return None
+        _, high = self._consumer.get_watermark_offsets(library().TopicPartition(topic, number), cached=True)
         return int(high) if high >= 0 else None
 
     def _committed(self, error: Any, partitions: Sequence[Any]) -> None:
@@ -150,6 +157,7 @@ class KafkaStream:
             while not self._closing.is_set():
                 self.delays.run_due()
                 commits.step()
+                self._measure_lag()
                 if self._stopping.is_set():
                     self._closing.wait(BUSY_POLL_S)
                 else:

@@ -16,6 +16,7 @@ from typing import Any
 from functions.kafka.connection import (
     MAX_MESSAGE_BYTES,
     KafkaConfigError,
+    admin_client,
     answers,
     client,
     judge,
@@ -85,7 +86,8 @@ class ShareStream:
         self._properties, self._names, self._publish, self._supervisor = properties, names, publish, supervisor
         self._stopping, self._closing = threading.Event(), threading.Event()
         self._acknowledged: queue.SimpleQueue[tuple[LockedMessage, Any]] = queue.SimpleQueue()
-        self.max_attempts = min(most_deliveries, set_up_group(properties, names.group))
+        self._admin = admin_client(properties)
+        self.max_attempts = min(most_deliveries, set_up_group(self._admin, names.group))
         config = {
             "max.poll.records": limits[0],
             "fetch.max.bytes": MAX_MESSAGE_BYTES,
@@ -173,14 +175,13 @@ def _note(acknowledged: Mapping[Any, Collection[int]], failure: Any) -> None:
         log.warning("%d messages are delivered again, because their locks have ended: %s", number, sentence_of(failure))
 
 
-def set_up_group(properties: Mapping[str, Any], group: str) -> int:
+def set_up_group(admin: Any, group: str) -> int:
     """Have a new group begin with the oldest message. Returns how often the brokers deliver a message to the group.
 
     After so many deliveries they drop it. Raises KafkaConfigError when the brokers have no share groups.
     """
-    from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+    from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-    admin = client(AdminClient, properties)
     begin = ConfigEntry("share.auto.offset.reset", "earliest", incremental_operation=AlterConfigOpType.SET)
     changed = ConfigResource(ResourceType.GROUP, group, incremental_configs=[begin])
     asked = ConfigResource(ResourceType.GROUP, group)
