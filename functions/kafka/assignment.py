@@ -109,6 +109,12 @@ class Assignment:
             partition.offsets.begin(message.offset())
             return Held(message, partition, self, _MEMORY + len(message.value() or b""))
 
+    def reach_end(self, topic: str, number: int, offset: int) -> None:
+        """A partition has no message that was not delivered; its next one gets this offset or a higher one."""
+        with self._changed:
+            if partition := self._partitions.get((topic, number)):
+                partition.offsets.reach_end(offset)
+
     def handle(self, held: Held) -> bool:
         """Count a message as handled from now on. False when its partition was revoked in the meantime."""
         with self._changed:

@@ -32,6 +32,7 @@ OURS = (
     "enable.auto.commit",
     "enable.auto.offset.store",
     "enable.idempotence",
+    "enable.partition.eof",
     "group.id",
     "isolation.level",
     "partition.assignment.strategy",

@@ -84,6 +84,7 @@ class KafkaStream:
             "group.id": names.group,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
             "on_commit": lambda error, partitions: self._committed(error, partitions),
         }
         self._consumer = client(library().Consumer, config)
@@ -197,7 +198,10 @@ class KafkaStream:
 
     def _take(self, message: Any) -> None:
         if error := message.error():
-            judge(error)
+            if error.code() == library().KafkaError._PARTITION_EOF:
+                self._assignment.reach_end(message.topic(), message.partition(), message.offset())
+            else:
+                judge(error)
             return
         if held := self._assignment.begin(message):
             wait = wait_s(message) if message.topic() == self._names.retry else 0.0

@@ -119,7 +119,7 @@ def test_a_request_that_fails_waits_apart_and_becomes_a_dead_letter(
                 assert headers["dead_letter_reason"].startswith(b"no response after 3 deliveries: ")
             assert until(lambda: worker.health()["lag"] == 0)
             kafka.send({"later": b'{"image_uri": "gs://payloads/shoe"}'})
-            assert until(lambda: "nacked" in worker.text)
+            assert until(lambda: any(line.get("request_id") == "later" for line in worker.lines()))
             storage.faults = FaultInjector(FaultPlan(), "storage")
             (late,) = [r for r in kafka.answers({"later"}, **COMMITTED) if r.request_id == "later"]
             assert late.error and late.error.code == "image_not_found" and late.delivery_attempt > 1
@@ -135,7 +135,7 @@ def test_a_worker_that_stops_leaves_the_rest_to_the_next(
     with kafka_worker(tmp_path / "log", env) as worker:
         kafka.read(kafka.responses, lambda messages: len(messages) > 5)
         worker.stop()
-    before = times(kafka.answers({"never"}, timeout_s=1.0, **COMMITTED))
+    before = times(kafka.answers({"never"}, timeout_s=3.0, **COMMITTED))
     assert 0 < len(before) < len(wanted), "it was stopped in the middle"
     with kafka_worker(tmp_path / "second.log", env) as worker:
         assert times(kafka.answers(wanted, 60.0, 1.0, **COMMITTED)) == Counter(wanted)

@@ -114,8 +114,13 @@ def test_only_offsets_with_nothing_unfinished_below_are_committed() -> None:
     assert offsets.advance() == ["five", "six", "nine"] and offsets.position == 10
     offsets.finish(10, "ten")
     assert offsets.advance() == ["ten"] and offsets.position == 11
+    offsets.reach_end(12)  # 11 is the marker of a transaction
+    assert offsets.position == 12
     offsets.begin(20)
-    assert offsets.position == 20 and offsets.drop() == []
+    offsets.reach_end(22)
+    assert offsets.position == 20
+    offsets.finish(20, "twenty")
+    assert offsets.advance() == ["twenty"] and offsets.position == 22 and offsets.drop() == []
 
 
 def test_calls_are_made_when_they_are_due_in_their_order() -> None:
