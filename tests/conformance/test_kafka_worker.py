@@ -22,7 +22,7 @@ IMAGE = encoded()
 LARGE = encoded("JPEG", (1600, 1200), "RGB")
 """An image that takes some hundredths of a second, so that there is a middle."""
 
-SLOW = {"MAX_BATCH_SIZE": "2"}
+SLOW = {"MAX_BATCH_SIZE": "2", "PULL_MAX_MESSAGES": "16"}
 TRANSACTIONS = {"KAFKA_TRANSACTIONS": "on"}
 COMMITTED = {"isolation.level": "read_committed"}
 BOTH = pytest.mark.parametrize("settings", [{}, TRANSACTIONS], ids=["offsets", "transactions"])
@@ -144,17 +144,24 @@ def test_a_worker_that_stops_leaves_the_rest_to_the_next(
 
 @BOTH
 def test_a_rebalance_loses_and_doubles_nothing(kafka: KafkaTopics, tmp_path: Path, settings: dict[str, str]) -> None:
-    wanted, env = ids(200), {**kafka.env, **SLOW, **settings, **config_file(tmp_path)}
-    kafka.send(dict.fromkeys(sorted(wanted), LARGE))
+    sent, env = set[str](), {**kafka.env, **SLOW, **settings, **config_file(tmp_path)}
+
+    def send(count: int) -> None:
+        more = ids(count, len(sent))
+        kafka.send(dict.fromkeys(sorted(more), LARGE))
+        sent.update(more)
+
     with kafka_worker(tmp_path / "first.log", env) as first:
-        kafka.read(kafka.responses, lambda messages: len(messages) > 5)
+        send(50)
         with kafka_worker(tmp_path / "second.log", env) as second:
-            assert until(lambda: "partitions revoked" in first.text, 60)
-            kafka.read(kafka.responses, lambda messages: len(messages) > 60)
+            while not any(line.get("outcome") == "ok" for line in second.lines()):
+                send(10)
+            send(50)
             second.stop()
-        assert times(kafka.answers(wanted, 60.0, 1.0, **COMMITTED)) == Counter(wanted)
+        send(50)
+        assert times(kafka.answers(sent, 60.0, 1.0, **COMMITTED)) == Counter(sent)
+        assert "partitions revoked" in first.text
         first.stop()
-    assert any(line.get("outcome") == "ok" for line in second.lines())
 
 
 @BOTH
