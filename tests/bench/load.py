@@ -11,30 +11,39 @@ from statistics import mean
 from functions.messages.contract import DEFAULT_TOP_K
 from model.artifact.load import load_engine, read_artifact
 from model.predictor import Predictor
-from tests.bench.rig import ENTRY_POINTS, HTTP, rig
+from tests.bench import kafka
+from tests.bench.rig import ENTRY_POINTS, HTTP, KAFKA, entry_points, rig
 from tests.bench.rows import RATIO, Row, row
 from tests.bench.subjects import Subject
 
 _CORES = len(os.sched_getaffinity(0))
 _PROCESSES = {"WORKER_PROCESSES": str(_CORES)}
-_WAYS: dict[str, tuple[str, dict[str, str], int]] = {
-    **{entry_point: (entry_point, {}, 1) for entry_point in (*ENTRY_POINTS, HTTP)},
-    **{f"{entry_point}.a process a core": (entry_point, _PROCESSES, 1) for entry_point in (*ENTRY_POINTS, HTTP)},
-    **{f"{entry_point}.32 a message": (entry_point, {}, 32) for entry_point in ENTRY_POINTS},
-    **{f"{entry_point}.32 a message, a process a core": (entry_point, _PROCESSES, 32) for entry_point in ENTRY_POINTS},
-}
-"""An entry point, settings, and the images in a message, by name. Only small images are gathered."""
+
+
+def _ways() -> dict[str, tuple[str, dict[str, str], int]]:
+    """An entry point, settings, and the images in a message, by name. Only small images are gathered."""
+    over_kafka = {"kafka.in transactions": (KAFKA, {"KAFKA_TRANSACTIONS": "on"}, 1)} if kafka.is_there() else {}
+    return {
+        **{entry_point: (entry_point, {}, 1) for entry_point in (*entry_points(), HTTP)},
+        **over_kafka,
+        **{f"{entry_point}.a process a core": (entry_point, _PROCESSES, 1) for entry_point in (*ENTRY_POINTS, HTTP)},
+        **{f"{entry_point}.32 a message": (entry_point, {}, 32) for entry_point in ENTRY_POINTS},
+        **{
+            f"{entry_point}.32 a message, a process a core": (entry_point, _PROCESSES, 32)
+            for entry_point in ENTRY_POINTS
+        },
+    }
 
 
 def loads(subjects: Sequence[Subject], images: int, runs: int) -> list[Row]:
     """Images a second through each entry point, and the same decoding and scoring without a broker."""
-    rows = []
+    rows, known = [], _ways()
     for subject in subjects:
         files = subject.load(images)
         how = f"{len(files)} images of {sum(map(len, files)) / len(files) / 1000:.2g} kB"
         for engine in subject.engines:
             loops = [_loop(subject, engine, files)]
-            ways = {name: way for name, way in _WAYS.items() if subject.small or way[2] == 1}
+            ways = {name: way for name, way in known.items() if subject.small or way[2] == 1}
             rates: dict[str, list[float]] = {name: [] for name in ways}
             shares: dict[str, list[float]] = {name: [] for name in ways}
             for _ in range(runs):
