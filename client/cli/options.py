@@ -62,6 +62,8 @@ SECTIONS = {
     "Results": ("--json", "--output", "--timeout", "--no-wait", "--unsent", "--log"),
     "Where to": (
         "--project",
+        "--broker",
+        "--kafka-config",
         "--topic",
         "--response-topic",
         "--subscription",
@@ -283,9 +285,12 @@ receiving = together(
     ),
     option(
         "--subscription",
+        "--group",
+        "subscription",
         default="",
         metavar="NAME",
-        help="Receive through this subscription, which exists for this client alone, and not through a temporary one.",
+        help="Receive through this subscription, which exists for this client alone, and not through a temporary one. "
+        "With Kafka it is a consumer group.",
     ),
 )
 """Declares --response-topic and --subscription."""

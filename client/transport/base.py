@@ -1,4 +1,4 @@
-"""What all transports share: the Protocols of what sends, the options of a request, and `send_all`, which drives any of them."""
+"""What all transports share: their Protocols, the options of a request, and `send_all`, which drives any of them."""
 
 from __future__ import annotations
 

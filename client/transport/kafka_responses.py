@@ -134,9 +134,7 @@ class KafkaResponses:
         self._silent = False
         data, attributes = message.value() or b"", attributes_of(message)
         try:
-            pass_on(
-                data, attributes, self._on_response, self._log, reply_to=self._reply_to, decode=self._decode
-            )
+            pass_on(data, attributes, self._on_response, self._log, reply_to=self._reply_to, decode=self._decode)
         except OSError as exc:
             self._fail(plain(exc))
             return False
@@ -185,5 +183,3 @@ class KafkaResponses:
             deleted[self.path].result(self._timeout_s + 1)
         except Exception as exc:
             self._log(f"the group {self.path} could not be deleted ({reason(exc, 'it')}); it expires after seven days")
-
-

@@ -138,9 +138,7 @@ def open_topic(
     with reply_address(responses) as reply_to:
         bucket = Bucket(cloud, payload_bucket) if payload_bucket else None
         publisher = broker_of(cloud).publisher(ordered=bool(ordering_key))
-        yield TopicTransport(
-            publisher, tracker, options or SendOptions(), reply_to, bucket, inline_limit, ordering_key
-        )
+        yield TopicTransport(publisher, tracker, options or SendOptions(), reply_to, bucket, inline_limit, ordering_key)
         if tracker.all_sent:
             publisher.close()
             if bucket:
