@@ -61,10 +61,16 @@ def lasts(error: Any) -> bool:
     return error.name() in _FOR_ALL or bool(error.fatal())
 
 
+def is_refused(exc: BaseException | Any) -> bool:
+    """Whether the broker refuses this one message for good."""
+    error = _error_of(exc)
+    return error is not None and error.name() == _TOO_LARGE
+
+
 def reason(exc: BaseException | Any, what: str) -> str:
     """Return the reason of a KafkaError, or of an exception of Kafka's library. `what` names what the call was for."""
-    error = exc.args[0] if isinstance(exc, Exception) and exc.args else exc
-    if not hasattr(error, "name"):
+    error = _error_of(exc)
+    if error is None:
         return plain(exc, what)
     known = _REASONS.get(error.name(), "")
     return known.format(what=what) if known else printable(str(error.str()))
@@ -72,8 +78,12 @@ def reason(exc: BaseException | Any, what: str) -> str:
 
 def send_error(doing: str, exc: BaseException | Any, what: str) -> SendError:
     """Return the error of a failed call. `doing` failed; `what` names what the call was for."""
+    error = _error_of(exc)
+    for_all = error is not None and lasts(error)
+    return SendError(f"{doing}: {reason(exc, what)}", temporary=not (for_all or is_refused(exc)), for_all=for_all)
+
+
+def _error_of(exc: BaseException | Any) -> Any:
+    """Return the KafkaError of an exception, or of what is one; None for another exception."""
     error = exc.args[0] if isinstance(exc, Exception) and exc.args else exc
-    is_known = hasattr(error, "name")
-    for_all = is_known and lasts(error)
-    temporary = not for_all and not (is_known and error.name() == _TOO_LARGE)
-    return SendError(f"{doing}: {reason(exc, what)}", temporary=temporary, for_all=for_all)
+    return error if hasattr(error, "fatal") else None

@@ -41,10 +41,13 @@ class KafkaPublisher:
         self._thread = threading.Thread(target=self._confirm, name="kafka-confirmations", daemon=True)
         self._thread.start()
 
-    def publish(self, data: bytes, attributes: Mapping[str, str], ordering_key: str = "") -> Future[str]:
+    def publish(
+        self, data: bytes, attributes: Mapping[str, str], ordering_key: str = "", *, key: str = ""
+    ) -> Future[str]:
         """Publish a message; the future ends when the broker has it. Raises KafkaException and BufferError.
 
-        Messages with the same ordering key go to the same partition.
+        Messages with the same ordering key go to the same partition. `key` is the key of the message; without it, that
+        is the attribute request_id.
         """
         published: Future[str] = Future()
 
@@ -58,7 +61,7 @@ class KafkaPublisher:
         self._producer.produce(
             self._topic,
             value=data,
-            key=attributes.get("request_id", "").encode(),
+            key=(key or attributes.get("request_id", "")).encode(),
             headers=headers_of(attributes),
             on_delivery=end,
             **partition,
@@ -68,6 +71,11 @@ class KafkaPublisher:
     def failed(self, exc: BaseException, ordering_key: str = "") -> SendError:
         """Return the error of a message that was not published."""
         return send_error("it could not be published", exc, f"the topic {self._topic}")
+
+    @property
+    def cluster(self) -> str:
+        """The id of the cluster. Raises KafkaException."""
+        return str(self._producer.list_topics(timeout=CALL_TIMEOUT_S).cluster_id)
 
     def close(self) -> None:
         """Close the connection. Call it only when nothing is being published."""
