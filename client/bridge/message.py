@@ -60,7 +60,7 @@ class Source(End, Protocol):
     """Where messages come from. Raises SendError. What is not confirmed comes again, at the latest after a restart."""
 
     def batch(self) -> list[Message]:
-        """Return the next messages, at most BATCH and about BATCH_BYTES; none where none comes within a second or so."""
+        """Return the next messages, at most BATCH and about BATCH_BYTES; none where none comes within a second."""
         ...
 
     def confirm(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import click
 
@@ -21,8 +21,15 @@ _POLL_S = 0.2
 """Seconds between two looks at how much is moved."""
 
 
+class _Command(options.Command):
+    sections: ClassVar = {
+        "Messages": ("--requests", "--responses", "--idle", "--skip-refused"),
+        "Where to": ("--from", "--to", *options.SECTIONS["Where to"]),
+    }
+
+
 @click.command(
-    cls=options.Command,
+    cls=_Command,
     epilog="""\b
 Exit codes:
   0    --idle ended the command
@@ -121,7 +128,7 @@ def _run(pumps: Sequence[Pump], stop: threading.Event, messages: Messages) -> bo
             thread.start()
         while any(thread.is_alive() for thread in threads):
             time.sleep(_POLL_S)
-            messages.progress_count(sum(pump.moved.count for pump in pumps))
+            messages.progress(sum(pump.moved.count for pump in pumps), None)
         return False
     except KeyboardInterrupt:
         return True

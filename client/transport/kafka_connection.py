@@ -63,8 +63,13 @@ def lasts(error: Any) -> bool:
 
 def is_refused(exc: BaseException | Any) -> bool:
     """Whether the broker refuses this one message for good."""
+    return error_name(exc) == _TOO_LARGE
+
+
+def error_name(exc: BaseException | Any) -> str:
+    """Return the name that Kafka's protocol gives to an error; "" for another exception."""
     error = _error_of(exc)
-    return error is not None and error.name() == _TOO_LARGE
+    return "" if error is None else str(error.name())
 
 
 def reason(exc: BaseException | Any, what: str) -> str:
