@@ -77,9 +77,8 @@ class DeadLetter:
         Those of a dead letter are left out. A request without an id of its own was announced under the id of this
         message, so this id becomes its request_id: the new response then replaces the announced one.
         """
-        own = {
-            name: text for name, text in self.attributes.items() if not (name.startswith(_SOURCE) or name in _OF_KAFKA)
-        }
+        added = {name for name in self.attributes if name.startswith(_SOURCE) or name in _OF_KAFKA}
+        own = {name: text for name, text in self.attributes.items() if name not in added}
         if self.request.request_id == self.message_id:
             own["request_id"] = self.message_id
         return own | {REDRIVEN: str((self.redrives or 0) + 1)}

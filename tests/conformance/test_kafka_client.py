@@ -25,6 +25,7 @@ from functions.messages.contract import Error, Response, encode_response, respon
 from tests.image_files import png
 from tests.kafka_broker import KafkaTopics
 from tests.kafka_responder import answering
+from tests.kafka_topics import create
 from tests.waiting import until
 
 
@@ -140,9 +141,8 @@ def test_frames_of_a_video_keep_to_one_partition(cli: Commands) -> None:
     from client.gcp import Cloud
     from client.transport.broker import broker_of
 
-    publisher = broker_of(Cloud("", cli.kafka.requests, broker=os.environ["PREDICTIONS_BROKER"])).publisher(
-        ordered=True
-    )
+    cloud = Cloud("", cli.kafka.requests, broker=os.environ["PREDICTIONS_BROKER"])
+    publisher = broker_of(cloud).publisher(ordered=True)
     for number in range(20):
         publisher.publish(b"frame", {"request_id": str(number)}, "film.mp4").result(10)
     publisher.close()
@@ -256,17 +256,3 @@ def test_nothing_imports_the_library_without_a_kafka_address(root: Path) -> None
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     assert done.stderr == "predictions watch: Kafka needs the package confluent-kafka: pip install confluent-kafka\n"
-
-
-def test_a_broker_that_stops_fails_images_by_name_and_loses_none(
-    cli: Commands, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None: ...
-
-
-def create(bootstrap: str, *names: str, partitions: int = 4, **settings: str) -> None:
-    """Create topics."""
-    from confluent_kafka.admin import AdminClient, NewTopic
-
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    for done in admin.create_topics([NewTopic(name, partitions, 1, config=settings) for name in names]).values():
-        done.result(10)
