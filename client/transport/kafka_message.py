@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from functions.kafka.message_headers import OWN
+from functions.kafka.message_headers import OWN, raw_headers
 
 
 def attributes_of(message: Any) -> dict[str, str]:
@@ -13,11 +13,8 @@ def attributes_of(message: Any) -> dict[str, str]:
 
     Without a header request_id, that is the key. The headers of the worker's delay topic are left out.
     """
-    try:
-        headers = message.headers() or []
-    except UnicodeDecodeError:  # the library reads all names or none
-        headers = []
-    found = {name: (value or b"").decode(errors="replace") for name, value in headers if not name.startswith(OWN)}
+    headers = [(name, value or b"") for name, value in raw_headers(message) if not name.startswith(OWN)]
+    found = {name: value.decode(errors="replace") for name, value in headers}
     key = (message.key() or b"").decode(errors="replace")
     return {"request_id": key, **found} if key else found
 

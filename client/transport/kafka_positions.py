@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from client.text import SendError
@@ -43,6 +44,16 @@ class Positions:
             self._consumer.commit(offsets=found, asynchronous=False)
         self._consumer.assign(found)
         return is_new
+
+    def grow(self) -> None:
+        """Read the partitions too that the topic got since `begin`. Does nothing where no broker answers in time."""
+        known = {each.partition for each in self._consumer.assignment()}
+        with suppress(library().KafkaException):  # the next call finds them
+            added = [each for each in self._partitions() if each.partition not in known]
+            for each in added:
+                each.offset = 0
+            if added:
+                self._consumer.incremental_assign(added)
 
     def done(self, partition: int, offset: int) -> None:
         """Note that the message at this offset, and those before it, need not be read again."""

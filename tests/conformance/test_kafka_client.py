@@ -20,12 +20,14 @@ import pytest
 
 from client import Predictions, PredictionsError
 from client.__main__ import main
+from client.transport import kafka_responses
 from functions.kafka.message_headers import headers_of
 from functions.messages.contract import Error, Response, encode_response, response_attributes
 from tests.image_files import png
 from tests.kafka_broker import KafkaTopics
 from tests.kafka_responder import answering
 from tests.kafka_topics import create
+from tests.kafka_worker import kafka_worker
 from tests.waiting import until
 
 
@@ -90,11 +92,13 @@ def respond(kafka: KafkaTopics, *ids: str, reply_to: str = "c", **config: Any) -
 
 
 @pytest.mark.parametrize("gather", [[], ["--gather", "auto"], ["--gather", "3", "--responses", "batch"]], ids=len)
-def test_images_are_published_and_answered(cli: Commands, photos: Path, gather: list[str]) -> None:
+def test_images_are_published_and_answered(cli: Commands, samples: Path, tmp_path: Path, gather: list[str]) -> None:
     respond(cli.kafka, "from before")
-    with answering(cli.kafka):
-        code, out, err = cli.run("publish", str(photos), *gather)
-    assert code == 0 and "5 of 5 answered" in err and out.count("Bag") == 5, err
+    with kafka_worker(tmp_path / "worker.log", cli.kafka.env) as worker:
+        code, out, err = cli.run("publish", str(samples), *gather)
+        worker.stop()
+    count = len(list(samples.glob("*.*g")))
+    assert code == 0 and f"{count} of {count} answered" in err and "Sneaker" in out, err
     messages = cli.kafka.read(cli.kafka.requests, len)
     headers = [dict(message.headers()) for message in messages]
     assert [message.key() for message in messages] == [each["request_id"] for each in headers]
@@ -173,6 +177,29 @@ def test_watch_shows_what_arrives_and_nothing_that_was_aborted(cli: Commands) ->
     ended.set()
     thread.join()
     assert [each["request_id"] for each in rows] == ["kept"] * 3
+
+
+def test_responses_on_a_new_partition_are_received(cli: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    from confluent_kafka import Producer
+    from confluent_kafka.admin import AdminClient, NewPartitions
+
+    monkeypatch.setattr(kafka_responses, "GROWTH_S", 0.2)
+    producer = Producer({"bootstrap.servers": cli.kafka.bootstrap, "topic.metadata.refresh.interval.ms": 200})
+
+    def grow() -> None:
+        admin = AdminClient({"bootstrap.servers": cli.kafka.bootstrap})
+        [grown] = admin.create_partitions([NewPartitions(cli.kafka.responses, 6)]).values()
+        grown.result(10)
+        text = encode_response(Response("there", error=Error("invalid_image", "a sentence")))
+        while producer.list_topics(cli.kafka.responses, 10).topics[cli.kafka.responses].partitions.get(5) is None:
+            time.sleep(0.05)
+        producer.produce(cli.kafka.responses, text, "there", partition=5)
+        producer.flush(10)
+
+    watching = threading.Timer(1.0, grow)
+    watching.start()
+    assert [each["request_id"] for each in cli.rows("watch", "--limit", "1")] == ["there"]
+    watching.join()
 
 
 def test_collect_goes_on_where_it_was(cli: Commands, tmp_path: Path) -> None:
