@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from client.text import SendError
-from client.transport.kafka_connection import send_error
+from client.transport.kafka_connection import retried, send_error
 from functions.kafka.connection import library
 
 
@@ -29,7 +29,7 @@ class Positions:
         """
         found = self._partitions()
         if kept:
-            found = self._consumer.committed(found, timeout=self._timeout_s)
+            found = retried(self._consumer.committed, found, timeout_s=self._timeout_s)
             for each in found:
                 if each.error:
                     raise library().KafkaException(each.error)
@@ -38,7 +38,7 @@ class Positions:
             raise SendError("the responses can no longer be found: their consumer group is gone")
         for each in found:
             if each.offset < 0:
-                low, high = self._consumer.get_watermark_offsets(each, timeout=self._timeout_s)
+                low, high = retried(self._consumer.get_watermark_offsets, each, timeout_s=self._timeout_s)
                 each.offset = high if is_new else low  # a partition that was added since then is read whole
         if is_new and kept:
             self._consumer.commit(offsets=found, asynchronous=False)

@@ -185,7 +185,7 @@ class KafkaResponses:
         from confluent_kafka.admin import AdminClient
 
         try:
-            admin = AdminClient(dict(self._connection))
+            admin = AdminClient(dict(self._connection))  # without this reference, its answer would be lost
             deleted = admin.delete_consumer_groups([self.path], request_timeout=self._timeout_s)
             deleted[self.path].result(self._timeout_s + 1)
         except Exception as exc:
