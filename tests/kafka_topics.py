@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.waiting import until
+
 
 def create(bootstrap: str, *names: str, partitions: int = 4, **settings: str) -> None:
     """Create topics; `settings` by Kafka's names."""
@@ -10,3 +12,4 @@ def create(bootstrap: str, *names: str, partitions: int = 4, **settings: str) ->
     admin = AdminClient({"bootstrap.servers": bootstrap})
     for done in admin.create_topics([NewTopic(name, partitions, 1, config=settings) for name in names]).values():
         done.result(10)
+    assert until(lambda: {*names} <= {*admin.list_topics(timeout=10).topics})

@@ -72,10 +72,10 @@ def test_what_the_target_refuses_is_not_lost(
     kafka: KafkaTopics, pubsub: Cloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = f"{kafka.requests}-small"
-    create(kafka.bootstrap, small, **{"max.message.bytes": "1000"})
+    create(kafka.bootstrap, small, **{"max.message.bytes": "200000"})
     topic = pubsub.topic(small)
     subscription = pubsub.subscription(topic, f"{small}-sub")
-    pubsub.publisher.publish(topic, bytes(3000), request_id="large").result(10)
+    pubsub.publisher.publish(topic, bytes(300_000), request_id="large").result(10)
     named = [*words(kafka, pubsub, "--requests", "--idle", "2"), "--topic", small]
     assert main(named, os.environ) == 1
     err = capsys.readouterr().err

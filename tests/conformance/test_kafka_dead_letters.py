@@ -82,9 +82,9 @@ def test_a_redrive_publishes_each_dead_letter_once(dead: DeadLetters) -> None:
 
 def test_what_the_topic_refuses_stays_a_dead_letter(dead: DeadLetters) -> None:
     small = f"{dead.kafka.requests}-small"
-    create(dead.kafka.bootstrap, small, **{"max.message.bytes": "1000"})
+    create(dead.kafka.bootstrap, small, **{"max.message.bytes": "200000"})
     dead.die("fits")
-    dead.kafka.produce([(b"large", png() + bytes(3000), headers_of(DEAD))], dead.kafka.dead)
+    dead.kafka.produce([(b"large", png() + bytes(300_000), headers_of(DEAD))], dead.kafka.dead)
     code, out, _ = dead.run("redrive", "--topic", small)
     assert code == 1 and set(out.splitlines()) == {"redriven: fits", "left: large: the broker refuses it"}
     assert dead.listed() == ["large"]
@@ -122,7 +122,10 @@ def visit(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list[di
 
 
 def test_the_doctor_names_what_is_wrong_and_its_fix(kafka: KafkaTopics, capsys: pytest.CaptureFixture[str]) -> None:
-    words, prefix = ["--broker", f"kafka://{kafka.bootstrap}", "--prefix", "doc"], "doc-"
+    words, prefix = (
+        ["--broker", f"kafka://{kafka.bootstrap}", "--prefix", f"d{kafka.suffix[:8]}"],
+        f"d{kafka.suffix[:8]}-",
+    )
     kept = {"retention.ms": "604800000"}
     create(kafka.bootstrap, *(f"{prefix}{name}" for name in ("req_predict-retry", "req_train")), **kept)
     create(kafka.bootstrap, f"{prefix}dead_predict", **kept | {"max.message.bytes": "1000"})
@@ -131,20 +134,22 @@ def test_the_doctor_names_what_is_wrong_and_its_fix(kafka: KafkaTopics, capsys: 
     code, findings = visit(capsys, *words)
     found = {each["subject"]: (each["level"], each["message"]) for each in findings}
     assert code == 1 and found["broker"][0] == "ok" and "1 broker, cluster " in found["broker"][1]
-    assert found["topic doc-req_predict"] == ("ok", "4 partitions, 1 replica, keeps messages for 7d")
-    assert found["topic doc-compare_predict"] == ("fail", "does not exist")
-    assert found["topic doc-res_predict"] == ("warn", "keeps messages for 1h, not 7d")
-    assert found["group doc-req_predict-worker"] == ("warn", "no worker has read a request yet")
+    assert found[f"topic {prefix}req_predict"] == ("ok", "4 partitions, 1 replica, keeps messages for 604800s")
+    assert found[f"topic {prefix}compare_predict"] == ("fail", "does not exist")
+    assert found[f"topic {prefix}res_predict"] == ("warn", "keeps messages for 3600s, not 604800s")
+    assert found[f"group {prefix}req_predict-worker"] == ("warn", "no worker has read a request yet")
     fixes = {each["subject"]: each["fix"] for each in findings}
     server = f"--bootstrap-server {kafka.bootstrap}"
-    assert fixes["topic doc-compare_predict"].startswith(
-        f"kafka-topics.sh {server} --create --topic doc-compare_predict"
+    assert fixes[f"topic {prefix}compare_predict"].startswith(
+        f"kafka-topics.sh {server} --create --topic {prefix}compare_predict"
     )
     alter = f"kafka-configs.sh {server} --alter --entity-type topics --entity-name"
-    assert fixes["topic doc-res_predict"] == f"{alter} doc-res_predict --add-config retention.ms=604800000"
-    assert fixes["topic doc-dead_predict"] == f"{alter} doc-dead_predict --add-config max.message.bytes=11000000"
-    read_requests(kafka.bootstrap, "doc-req_predict", "doc-req_predict-worker", 2)
-    group = {each["subject"]: each for each in visit(capsys, *words)[1]}["group doc-req_predict-worker"]
+    assert fixes[f"topic {prefix}res_predict"] == f"{alter} {prefix}res_predict --add-config retention.ms=604800000"
+    assert (
+        fixes[f"topic {prefix}dead_predict"] == f"{alter} {prefix}dead_predict --add-config max.message.bytes=11000000"
+    )
+    read_requests(kafka.bootstrap, f"{prefix}req_predict", f"{prefix}req_predict-worker", 2)
+    group = {each["subject"]: each for each in visit(capsys, *words)[1]}[f"group {prefix}req_predict-worker"]
     assert (group["level"], group["message"]) == ("fail", "no worker is running, 1 request waits")
     code, [finding] = visit(capsys, "--broker", "kafka://127.0.0.1:1")
     assert code == 1 and finding["message"].startswith("no Kafka broker at 127.0.0.1:1 answered")
