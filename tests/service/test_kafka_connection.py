@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from functions.kafka.connection import BrokerUnreachable, KafkaConfigError, check_reachable, properties
+from infra.local.ports import free_port
 from tests.conftest import require
+from tests.kafka_worker import COMMAND
 from tests.silent_server import SilentServer
 
 
@@ -67,6 +70,31 @@ def test_a_broker_that_never_answers_is_unreachable() -> None:
         with pytest.raises(BrokerUnreachable, match=f"no Kafka broker at {server.host} answered within 1 s"):
             check_reachable(properties(server.host), ["req_predict"], 1.0)
         assert time.monotonic() - began < 10
+
+
+def test_a_worker_without_a_broker_says_so_within_ten_seconds(root: Path) -> None:
+    env = {**os.environ, "KAFKA_BOOTSTRAP": f"127.0.0.1:{free_port()}", "GOOGLE_CLOUD_PROJECT": ""}
+    began = time.monotonic()
+    done = subprocess.run(COMMAND, cwd=root, env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert time.monotonic() - began < 10
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "cannot start now: no Kafka broker at 127.0.0.1:" in done.stderr and "Connection refused" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"KAFKA_BOOTSTRAP": "kafka://broker"}, "the Kafka broker is 'kafka://broker'; it must be host:port"),
+        ({"KAFKA_OAUTH": "azure"}, "KAFKA_OAUTH is 'azure'; it must be google"),
+        ({"KAFKA_GROUP": "share", "KAFKA_TRANSACTIONS": "on"}, "are part of no transaction"),
+        ({"KAFKA_CONFIG": "/no/such/file"}, "KAFKA_CONFIG is '/no/such/file'; it must be a file of text"),
+        ({"KAFKA_BOOTSTRAP": ""}, "or KAFKA_BOOTSTRAP is set"),
+    ],
+)
+def test_a_worker_with_wrong_settings_says_which(root: Path, settings: dict[str, str], said: str) -> None:
+    env = {**os.environ, "KAFKA_BOOTSTRAP": "127.0.0.1:9", "GOOGLE_CLOUD_PROJECT": "", **settings}
+    done = subprocess.run(COMMAND, cwd=root, env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
 
 
 def test_without_the_package_one_sentence_tells_how_to_get_it(root: Path) -> None:
