@@ -34,10 +34,11 @@ def test_the_lock_file_satisfies_the_requirements(root: Path) -> None:
     assert pinned(root / "functions" / "requirements.txt").items() <= locked(root).items()
 
 
-def test_the_lock_file_with_onnx_runtime_adds_it_alone(root: Path) -> None:
-    added = locked(root, "requirements-onnx.lock").items() - locked(root).items()
-    assert set(added) == set(pinned(root / "functions" / "requirements-onnx.txt").items())
-    assert locked(root).items() <= locked(root, "requirements-onnx.lock").items()
+@pytest.mark.parametrize("name", ["kafka", "onnx"])
+def test_the_lock_file_with_one_more_package_adds_it_alone(name: str, root: Path) -> None:
+    added = locked(root, f"requirements-{name}.lock").items() - locked(root).items()
+    assert set(added) == set(pinned(root / "functions" / f"requirements-{name}.txt").items())
+    assert locked(root).items() <= locked(root, f"requirements-{name}.lock").items()
 
 
 @pytest.mark.parametrize("name", ["gpu-onnx", "gpu-savedmodel"])
