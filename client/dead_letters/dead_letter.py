@@ -21,7 +21,11 @@ MAX_REDRIVES = 3
 _SOURCE = "CloudPubSubDeadLetterSource"
 """The start of the names of the attributes that Pub/Sub adds to a dead letter ("Handle message failures")."""
 
-NO_DEAD_LETTER = "no dead letter: it lacks the attributes that Pub/Sub adds to one"
+_REASON = "dead_letter_reason"
+_OF_KAFKA = {f"dead_letter_{name}" for name in ("reason", "attempts", "topic", "partition", "offset")}
+"""The headers that the worker adds to a dead letter on Kafka, next to those of _SOURCE."""
+
+NO_DEAD_LETTER = "no dead letter: it lacks the attributes that Pub/Sub, or on Kafka the worker, adds to one"
 
 _TRAINING = "req_train-sub"
 """The subscription of training requests, after the prefix of a deployment. Their dead letters are no image requests."""
@@ -31,7 +35,7 @@ _SENT = f"{_SOURCE}TopicPublishTime"
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message of the dead-letter subscription. `died_at` is when Pub/Sub moved it there; `request` is decoded.
+    """A message with a dead letter. `died_at` is when it was moved there; `request` is decoded.
 
     Of a message with several `images`, it is the first request that is not rejected.
     """
@@ -46,7 +50,7 @@ class DeadLetter:
 
     @classmethod
     def read(cls, message: Any) -> DeadLetter:
-        """Read a PubsubMessage of Google's client. Never raises: what is no request has a Rejected."""
+        """Read a PubsubMessage of Google's client, or what has its fields. What is no request has a Rejected."""
         died_at = message.publish_time.astimezone(UTC)
         envelope = Envelope(message.message_id, message.data, dict(message.attributes), died_at)
         several = decode_lines(envelope) if has_lines(envelope.attributes) else decode(envelope)
@@ -70,10 +74,11 @@ class DeadLetter:
     def request_attributes(self) -> dict[str, str]:
         """Return the attributes with which the request is published again.
 
-        Those of Pub/Sub are left out. A request without an id of its own was announced under the id of this message, so
-        this id becomes its request_id: the new response then replaces the announced one.
+        Those of a dead letter are left out. A request without an id of its own was announced under the id of this
+        message, so this id becomes its request_id: the new response then replaces the announced one.
         """
-        own = {name: text for name, text in self.attributes.items() if not name.startswith(_SOURCE)}
+        added = {name for name in self.attributes if name.startswith(_SOURCE) or name in _OF_KAFKA}
+        own = {name: text for name, text in self.attributes.items() if name not in added}
         if self.request.request_id == self.message_id:
             own["request_id"] = self.message_id
         return own | {REDRIVEN: str((self.redrives or 0) + 1)}
@@ -95,7 +100,7 @@ class DeadLetter:
 
     @property
     def is_dead(self) -> bool:
-        """Whether Pub/Sub moved this message here: it adds attributes to each dead letter."""
+        """Whether this message was moved here: each dead letter has attributes that say so."""
         return any(name.startswith(_SOURCE) for name in self.attributes)
 
     def foreign(self) -> str:
@@ -117,7 +122,9 @@ class DeadLetter:
         """The reason that the message itself shows, whatever was announced, or ""."""
         if problem := self.foreign():
             return problem
-        return f"invalid: {self.request.reason}" if isinstance(self.request, Rejected) else ""
+        return self.attributes.get(_REASON) or (
+            f"invalid: {self.request.reason}" if isinstance(self.request, Rejected) else ""
+        )
 
     @property
     def sent_at(self) -> str:
