@@ -49,6 +49,7 @@ class Envelope:
     """One message as each entry point delivers it: an id, string attributes, and a payload.
 
     `published_at` is the broker's publish time; `delivery_attempt` counts from 1 (0: the entry point does not know).
+    `problem`: why the message violates the contract, where the entry point could not read all of it.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Envelope:
     attributes: Mapping[str, str] = field(default_factory=dict)
     published_at: datetime | None = None
     delivery_attempt: int = 0
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,8 @@ def decode(envelope: Envelope) -> Request | Rejected | Ignored:
     notified = "eventType" in attributes and "bucketId" in attributes and "objectId" in attributes
     image: bytes | ObjectRef | InvalidRequest
     try:
+        if envelope.problem:
+            raise InvalidRequest(envelope.problem)
         if notified:
             body = _resource(envelope.payload)
             image = _notified(attributes, body)
