@@ -62,9 +62,7 @@ def _up(options: argparse.Namespace, began: float) -> int:
         pretrained.import_all(options.pretrained, options.registry)
     on_kafka = options.broker == "kafka"
     if on_kafka and (options.worker in ("push", "pull") or options.pubsub == "google" or options.fault_plan):
-        _say(
-            "error: --broker kafka is given with --worker push or pull, --pubsub google or --fault-plan; Kafka has none"
-        )
+        _say("error: --broker kafka is given with --worker push or pull, --pubsub google or --fault-plan; leave it out")
         return 2
     if bool(options.registry) != bool(options.models):
         given, absent = ("--registry", "--models") if options.registry else ("--models", "--registry")
@@ -94,9 +92,8 @@ def _up(options: argparse.Namespace, began: float) -> int:
         _say(f"pubsub   {twin.pubsub_host}  ({options.pubsub}; REST and gcloud: http://{twin.pubsub_host}/)")
         _say(f"storage  {twin.storage_url}  (signed URLs {_checked(options.signing_keys)})")
         if options.worker != "none":
-            _say(
-                f"worker   {twin.worker_url or ('consumes Kafka' if on_kafka else 'pulls')}  (output in {_short(twin.log_path)})"
-            )
+            how = "consumes Kafka's topics" if on_kafka else twin.worker_url or "pulls"
+            _say(f"worker   {how}  (output in {_short(twin.log_path)})")
         if options.registry:
             _say(f"models   {options.models} of {options.registry}")
         if options.retrain:
