@@ -10,9 +10,7 @@ from infra.local import arguments
 from infra.local.ports import LOOPBACK
 from infra.local.topology import SHIPPED
 
-_DESCRIPTION = (
-    "The twin's command line: `python -m infra.local up` starts everything; `pubsub` or `storage` start one server."
-)
+_DESCRIPTION = "The twin's command line: `up` starts everything; `pubsub` or `storage` start one server."
 
 _UP_EXAMPLES = """examples:
   {program} up                   everything on free ports, until Ctrl-C
@@ -48,7 +46,7 @@ def parser(program: str) -> argparse.ArgumentParser:
     up.add_argument(
         "--worker",
         choices=["push", "pull", "none"],
-        help="how Pub/Sub's requests reach the worker (push); none: no worker",
+        help="how requests reach the worker from Pub/Sub (push); none: no worker",
     )
     for part in ("pubsub", "storage", "worker", "page"):
         up.add_argument(f"--{part}-port", type=int, default=0, metavar="N", help="default: a free one")

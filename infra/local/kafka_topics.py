@@ -59,6 +59,11 @@ def kafka_topics(topology: Topology) -> list[KafkaTopic]:
     return [*topics.values(), *(replace(topics[name], name=name + RETRY) for name in retried)]
 
 
+def connection_of(bootstrap: str) -> dict[str, Any]:
+    """The properties for these addresses, with KAFKA_CONFIG and KAFKA_OAUTH. Raises KafkaConfigError."""
+    return properties(bootstrap, os.environ.get("KAFKA_CONFIG", ""), os.environ.get("KAFKA_OAUTH", ""))
+
+
 def create(
     connection: Mapping[str, Any], topics: Sequence[KafkaTopic], *, partitions: int = PARTITIONS, replicas: int = -1
 ) -> list[str]:
@@ -82,31 +87,32 @@ def create(
     return created
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Create the topics on a cluster; prints each that is new."""
-    parser = argparse.ArgumentParser("python -m infra.local.kafka_topics", description=__doc__.splitlines()[0])
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m infra.local.kafka_topics",
+        description="Create the topics of topology.yaml on a Kafka cluster. KAFKA_CONFIG and KAFKA_OAUTH say how to "
+        "connect, as for the worker. Topics that exist stay as they are.",
+    )
     given = os.environ.get("KAFKA_BOOTSTRAP")
     parser.add_argument(
-        "--bootstrap", default=given, required=not given, metavar="HOST:PORT,...", help="[env: KAFKA_BOOTSTRAP]"
+        "--bootstrap", default=given, required=not given, metavar="HOST:PORT,...", help="default: KAFKA_BOOTSTRAP"
     )
+    parser.add_argument("--prefix", default="", help="put before each name, such as dev-")
+    parser.add_argument("--partitions", type=int, default=PARTITIONS, metavar="N", help=f"of each topic ({PARTITIONS})")
     parser.add_argument(
-        "--config", default=os.environ.get("KAFKA_CONFIG", ""), metavar="FILE", help="[env: KAFKA_CONFIG]"
+        "--replicas", type=int, default=-1, metavar="N", help="of each partition (the brokers' default)"
     )
-    parser.add_argument(
-        "--oauth", default=os.environ.get("KAFKA_OAUTH", ""), metavar="google", help="[env: KAFKA_OAUTH]"
-    )
-    parser.add_argument("--prefix", default="", help="before each name, with its hyphen: dev-")
-    parser.add_argument("--partitions", type=int, default=PARTITIONS, metavar="N", help=f"({PARTITIONS})")
-    parser.add_argument(
-        "--replicas", type=int, default=-1, metavar="N", help="copies of each partition (the brokers' default)"
-    )
-    parser.add_argument("--topology", type=Path, default=SHIPPED, metavar="FILE", help="(infra/topology.yaml)")
-    options = parser.parse_args(argv)
+    parser.add_argument("--topology", type=Path, default=SHIPPED, metavar="FILE", help="default: infra/topology.yaml")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Create the topics on a cluster; prints each that is new."""
+    options = _parser().parse_args(argv)
     try:
-        topics = [
-            replace(each, name=options.prefix + each.name) for each in kafka_topics(Topology.read(options.topology))
-        ]
-        connection = properties(options.bootstrap, options.config, options.oauth)
+        wanted = kafka_topics(Topology.read(options.topology))
+        topics = [replace(each, name=options.prefix + each.name) for each in wanted]
+        connection = connection_of(options.bootstrap)
         for name in create(connection, topics, partitions=options.partitions, replicas=options.replicas):
             print(f"created: {name}")
     except (BrokerUnreachable, KafkaConfigError, TopologyError) as exc:

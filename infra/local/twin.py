@@ -246,12 +246,9 @@ class Twin:
             self._worker = workers.start_push(self._worker_port, env, self.log_path, self._host)
 
     def _start_kafka(self, broker: KafkaBroker) -> None:
-        from functions.kafka.connection import properties
-        from infra.local.kafka_topics import create, kafka_topics
+        from infra.local.kafka_topics import connection_of, create, kafka_topics
 
-        connection = properties(
-            broker.bootstrap, os.environ.get("KAFKA_CONFIG", ""), os.environ.get("KAFKA_OAUTH", "")
-        )  # first, as it says what is not installed
+        connection = connection_of(broker.bootstrap)  # first, as it says what is not installed
         broker.start()
         create(connection, kafka_topics(self.topology))
 
