@@ -60,15 +60,19 @@ locals {
 
   # Kafka has one retention for a topic: the longest of the topic's and its subscriptions'.
   kafka_retention_s = {
-    for name in [local.request_topic, local.response_topic, "dead_predict"] : name => max(concat(
-      [for retention in try([local.topology.topics[name].retention], []) : tonumber(trimsuffix(retention, "s"))],
-      [for given in values(local.subscriptions) : tonumber(trimsuffix(given.retention, "s")) if given.topic == name],
+    for name, given in local.topology.topics : name => max(concat(
+      [for retention in try([given.retention], []) : tonumber(trimsuffix(retention, "s"))],
+      [for subscription in values(local.subscriptions) : tonumber(trimsuffix(subscription.retention, "s")) if subscription.topic == name],
     )...)
   }
+  # With a topic for retries of each one whose requests may become dead letters.
   kafka_topics = {
-    for name, seconds in merge(local.kafka_retention_s, { "${local.request_topic}-retry" = local.kafka_retention_s[local.request_topic] }) : name => {
+    for name, seconds in merge(
+      local.kafka_retention_s,
+      { for given in values(local.for_worker) : "${given.topic}-retry" => local.kafka_retention_s[given.topic] if can(given.dead_letter) },
+      ) : name => {
       "retention.ms"      = tostring(1000 * seconds)
-      "max.message.bytes" = "11000000" # as the twin's
+      "max.message.bytes" = "11000000" # MAX_MESSAGE_BYTES of functions/kafka/connection.py
     }
   }
 
