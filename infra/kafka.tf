@@ -146,8 +146,12 @@ resource "google_secret_manager_secret_iam_member" "kafka" {
   member    = local.service_accounts["worker"].member
 }
 
-output "kafka_bootstrap" {
-  description = "Bootstrap addresses of the Kafka cluster, for `--broker kafka://...`; null with another `compute`."
-  value       = var.compute == "kafka" ? local.kafka_environment.KAFKA_BOOTSTRAP : null
-  depends_on  = [google_managed_kafka_topic.this, google_project_iam_member.kafka]
+output "kafka" {
+  description = "Kafka's `bootstrap` addresses, for `--broker kafka://...`, and the names of its topics for requests and responses; null with another `compute`."
+  value = var.compute == "kafka" ? tomap({
+    bootstrap      = local.kafka_environment.KAFKA_BOOTSTRAP
+    request_topic  = local.kafka_environment.REQUEST_TOPIC
+    response_topic = local.kafka_environment.RESPONSE_TOPIC
+  }) : null
+  depends_on = [google_managed_kafka_topic.this, google_project_iam_member.kafka]
 }

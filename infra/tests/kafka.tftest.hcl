@@ -44,7 +44,7 @@ run "own_cluster" {
     error_message = "Nothing is pushed; what waits in Pub/Sub waits on, for a bridge or a switch back."
   }
   assert {
-    condition     = output.kafka_bootstrap == "one.example.com:9092,two.example.com:9092"
+    condition     = output.kafka["bootstrap"] == "one.example.com:9092,two.example.com:9092"
     error_message = "Clients learn the brokers from an output."
   }
 }
@@ -105,7 +105,7 @@ run "managed" {
     error_message = "The worker may connect."
   }
   assert {
-    condition     = output.kafka_bootstrap == "bootstrap.dev-prediction.europe-west1.managedkafka.some-project.cloud.goog:9092" && contains([for env in google_cloud_run_v2_worker_pool.worker[0].template[0].containers[0].env : "${env.name}=${env.value}"], "KAFKA_OAUTH=google")
+    condition     = output.kafka["bootstrap"] == "bootstrap.dev-prediction.europe-west1.managedkafka.some-project.cloud.goog:9092" && contains([for env in google_cloud_run_v2_worker_pool.worker[0].template[0].containers[0].env : "${env.name}=${env.value}"], "KAFKA_OAUTH=google")
     error_message = "The worker signs in with its service account."
   }
 }

@@ -206,7 +206,7 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
     (
         L4 | {"compute": "function", "function_source": "topology.yaml"},
         "gpu",
-        ["nvidia-l4", "compute push, worker or kafka"],
+        ["nvidia-l4", "push, worker or kafka"],
     ),
     *(
         ({name: value}, name, [f"is {value}", "whole number", allowed])
