@@ -59,6 +59,16 @@ def kafka_topics(topology: Topology) -> list[KafkaTopic]:
     return [*topics.values(), *(replace(topics[name], name=name + RETRY) for name in retried)]
 
 
+def attempts(topology: Topology) -> dict[str, str]:
+    """The worker's settings for the attempts and the backoff that a topology has for requests."""
+    [given] = [each for each in topology.subscriptions if each.path and each.dead_letter_topic]
+    return {
+        "KAFKA_MAX_ATTEMPTS": str(given.max_delivery_attempts),
+        "KAFKA_MIN_BACKOFF_S": f"{given.minimum_backoff_s:g}",
+        "KAFKA_MAX_BACKOFF_S": f"{given.maximum_backoff_s:g}",
+    }
+
+
 def connection_of(bootstrap: str) -> dict[str, Any]:
     """The properties for these addresses, with KAFKA_CONFIG and KAFKA_OAUTH. Raises KafkaConfigError."""
     return properties(bootstrap, os.environ.get("KAFKA_CONFIG", ""), os.environ.get("KAFKA_OAUTH", ""))

@@ -226,9 +226,13 @@ class Twin:
             self._prepare_worker(env)
         if self._kafka:
             self._start_kafka(self._kafka)
-        if self._delivery in ("pull", "kafka"):
-            start = workers.start_kafka if self._delivery == "kafka" else workers.start_pull
-            self._worker = start(env, self.log_path)
+        if self._delivery == "kafka":
+            from infra.local.kafka_topics import attempts
+
+            self._worker = workers.start_kafka(attempts(self.topology) | env, self.log_path)
+            workers.wait_pull(self._worker)
+        elif self._delivery == "pull":
+            self._worker = workers.start_pull(env, self.log_path)
             workers.wait_pull(self._worker)
         elif self._worker:
             workers.wait_push(self._worker, self._worker_port, host=self._at)

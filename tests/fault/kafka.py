@@ -16,7 +16,7 @@ from functions.kafka.connection import properties
 from functions.kafka.message_headers import envelope_of
 from functions.messages.contract import decode_response
 from infra.local.kafka import KafkaBroker
-from infra.local.kafka_topics import create, kafka_topics
+from infra.local.kafka_topics import attempts, create, kafka_topics
 from infra.local.storage.server import StorageServer
 from infra.local.topology import Topology
 from tests.bench.parts import environment
@@ -94,7 +94,7 @@ class KafkaSender:
 
 def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda words: None) -> tuple[Verdict, FaultCounts]:
     """Do it on Kafka; `folder` takes logs and the broker's data. Raises what kept the run from its end."""
-    counts, topology = FaultCounts(plan), Topology.read()
+    counts, topology = FaultCounts(plan), Topology.read().with_retry(0.2, 2.0)
     with ExitStack() as stack:
         loop = stack.enter_context(Loop())
         broker = Broker(folder)
@@ -106,8 +106,7 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda words: Non
         env = {"STORAGE_EMULATOR_HOST": server.url, "GOOGLE_CLOUD_PROJECT": PROJECT}
         stack.enter_context(environment(env))
         env |= {"ALLOWED_BUCKETS": ",".join(names), "KAFKA_BOOTSTRAP": broker.bootstrap, "KAFKA_CONFIG": str(config)}
-        env |= {"KAFKA_TRANSACTIONS": "on" if plan.transactions else "off", "KAFKA_MAX_ATTEMPTS": "20"}
-        env |= {"KAFKA_RETRY_MIN_S": "0.2", "KAFKA_RETRY_MAX_S": "2"}
+        env |= {"KAFKA_TRANSACTIONS": "on" if plan.transactions else "off", **attempts(topology)}
         traffic = Traffic(PROJECT, plan, KafkaSender(broker.bootstrap))
         stack.callback(traffic.close)
         server.fail(503, 1_000_000, DOOMED)
