@@ -87,8 +87,8 @@ locals {
       DEAD_TOPIC      = "${local.prefix}dead_predict"
 
       KAFKA_MAX_ATTEMPTS  = tostring(local.subscriptions[local.request_subscription].dead_letter.max_delivery_attempts)
-      KAFKA_MIN_BACKOFF_S = trimsuffix(local.subscriptions[local.request_subscription].retry.minimum_backoff, "s")
-      KAFKA_MAX_BACKOFF_S = trimsuffix(local.subscriptions[local.request_subscription].retry.maximum_backoff, "s")
+      KAFKA_MIN_BACKOFF_S = tostring(max(0.1, tonumber(trimsuffix(local.subscriptions[local.request_subscription].retry.minimum_backoff, "s"))))
+      KAFKA_MAX_BACKOFF_S = tostring(max(0.1, tonumber(trimsuffix(local.subscriptions[local.request_subscription].retry.maximum_backoff, "s"))))
     },
     var.managed_kafka == null ? {} : { KAFKA_OAUTH = "google" },
     length(local.kafka_secret) == 0 ? {} : { KAFKA_CONFIG = "${local.kafka_folder}/librdkafka.properties" },
