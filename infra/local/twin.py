@@ -205,6 +205,8 @@ class Twin:
 
     def _start(self) -> None:
         env = {**self.env, **self._worker_env}
+        if self._kafka:
+            self._start_kafka(self._kafka)
         if self._delivery == "push" and listens(self._worker_port, self._at):
             raise OSError(f"the worker cannot listen on {self.worker_url}; the port is taken")
         in_bucket = self._worker_env.get("REGISTRY", "").startswith("gs://")
@@ -224,8 +226,6 @@ class Twin:
         self._storage.start()
         if in_bucket:
             self._prepare_worker(env)
-        if self._kafka:
-            self._start_kafka(self._kafka)
         if self._delivery == "kafka":
             from infra.local.kafka_topics import attempts
 

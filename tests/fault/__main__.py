@@ -101,7 +101,7 @@ def _on_kafka(options: argparse.Namespace) -> Plan:
         delivery="kafka",
         backend="kafka",
         between=0,  # only the proxy of Pub/Sub knows this moment
-        kill_every_s=8.0,
+        kill_each=max(options.requests // 20, 10),
         broker_every_s=40.0,  # it needs some 13 s to start again
         rebalance_every_s=5.0,
         workers=3,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +110,9 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda words: Non
         traffic = Traffic(PROJECT, plan, KafkaSender(broker.bootstrap))
         stack.callback(traffic.close)
         server.fail(503, 1_000_000, DOOMED)
-        stack.enter_context(_hearing(broker.bootstrap, traffic.journal))
-        places = []
+        places: list[Place] = []
+        kill = killer(places, plan.seed)
+        stack.enter_context(_hearing(broker.bootstrap, traffic.journal, _each(plan.kill_each, kill)))
         for number in range(plan.workers):
             place = Place(loop, "", "kafka", None, env, folder / f"worker-{number}.log", counts)
             stack.callback(place.stop)
@@ -127,7 +128,7 @@ def _faults(
     plan: Plan, broker: Broker, places: list[Place], counts: FaultCounts
 ) -> Iterator[tuple[Callable[[], None], float]]:
     """What is done to the run, and about how often, in seconds."""
-    turns = cycle(places)
+    turns = itertools.cycle(places)
 
     def restart() -> None:
         broker.restart()
@@ -136,14 +137,24 @@ def _faults(
     def rebalance() -> None:
         next(turns).leave()
 
-    yield killer(places, plan.seed), plan.kill_every_s
     yield restart, plan.broker_every_s
     yield rebalance, plan.rebalance_every_s
 
 
+def _each(count: int, do: Callable[[], None]) -> Callable[[], None]:
+    """What does something at each call of that number; 0: at none."""
+    numbers = itertools.count(1)
+
+    def call() -> None:
+        if count and not next(numbers) % count:
+            do()
+
+    return call
+
+
 @contextmanager
-def _hearing(bootstrap: str, journal: RequestJournal) -> Iterator[None]:
-    """Every committed response is offered to the journal."""
+def _hearing(bootstrap: str, journal: RequestJournal, heard: Callable[[], None]) -> Iterator[None]:
+    """Every committed response is offered to the journal, and `heard` is called."""
     settings = {**properties(bootstrap), "group.id": "fault-run", "isolation.level": "read_committed"}
     consumer = Consumer({**settings, "enable.auto.commit": False, "auto.offset.reset": "earliest"})
     partitions = consumer.list_topics("res_predict").topics["res_predict"].partitions
@@ -154,15 +165,16 @@ def _hearing(bootstrap: str, journal: RequestJournal) -> Iterator[None]:
             if message and not (error := message.error()):
                 envelope = envelope_of(message)
                 journal.offer(decode_response(envelope.payload, envelope.attributes), envelope.payload)
+                heard()
             elif message and error.fatal():
                 raise KafkaException(error)
 
     ended = threading.Event()
     with ThreadPoolExecutor(1, "hearing") as pool:
-        heard = pool.submit(hear)
+        hearing = pool.submit(hear)
         try:
             yield
         finally:
             ended.set()
     consumer.close()
-    heard.result()
+    hearing.result()

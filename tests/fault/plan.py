@@ -22,7 +22,8 @@ class Plan:
     none. `doomed` requests are such that nothing can answer them; `fault_plan`: whether broker and storage have one. A
     pull worker has so many `processes`, which are killed together. Every `swap_every_s` seconds the alias of the model
     moves to the other one of two versions; 0: the workers serve the shipped model. On Kafka, a worker leaves and comes
-    back every `rebalance_every_s` seconds, and with `transactions` no reader of committed messages sees a copy.
+    back every `rebalance_every_s` seconds, another one is killed each time that so many responses (`kill_each`) were read,
+    and with `transactions` no reader of committed messages sees a copy.
     """
 
     requests: int = 2000
@@ -38,6 +39,7 @@ class Plan:
     response_store: bool = False
     swap_every_s: float = 0.0
     rebalance_every_s: float = 0.0
+    kill_each: int = 0
     transactions: bool = False
     seed: int = 1
     quiet_s: float = 120.0
