@@ -21,9 +21,10 @@ class Plan:
     Between two kills of a worker, and of the broker, lies a time from half to one and a half of what is said here; 0:
     none. `doomed` requests are such that nothing can answer them; `fault_plan`: whether broker and storage have one. A
     pull worker has so many `processes`, which are killed together. Every `swap_every_s` seconds the alias of the model
-    moves to the other one of two versions; 0: the workers serve the shipped model. On Kafka, a worker leaves and comes
-    back every `rebalance_every_s` seconds, another one is killed each time that so many responses (`kill_each`) were read,
-    and with `transactions` no reader of committed messages sees a copy.
+    moves to the other one of two versions; 0: the workers serve the shipped model.
+
+    On Kafka: a worker leaves and comes back every `rebalance_every_s` seconds, one is killed each time that `kill_each`
+    responses were read, and with `transactions` no reader of committed messages may see a copy.
     """
 
     requests: int = 2000
