@@ -11,7 +11,9 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ from functions.gcp.object_store import BucketObjects
 from functions.gcp.publisher import TopicComparisons, TopicResponses
 from functions.gcp.push_tokens import PushAuthorizer
 from functions.gcp.response_store import BucketResponseStore
+from functions.messages.comparison import Comparison
 from functions.observability.json_logging import configure
 from functions.observability.request_log import RequestLog
 from functions.observability.spans import spans
@@ -30,6 +33,7 @@ from functions.runtime.supervised import Supervisor
 from functions.service.handler import Handler
 from functions.service.models import OneModel, ServedModel
 from functions.service.pipeline import CallerRuns, Pipeline
+from functions.service.ports import ResponsePublisher
 from functions.settings import Settings
 from model.artifact.fetch import fetch_artifact
 from model.images.memory_budget import MemoryBudget
@@ -85,23 +89,23 @@ def supervisor() -> Supervisor:
     return Supervisor()
 
 
-def handler(executor: Executor | None = None) -> Handler:
-    """Return the process's handler. The first call, from any thread, builds it. `executor` as in `build`."""
+def handler(executor: Executor | None = None, publishers: Publishers | None = None) -> Handler:
+    """Return the process's handler. The first call, from any thread, builds it. The arguments are those of `build`."""
     with _building:
-        return _handler(executor)
+        return _handler(executor, publishers)
 
 
 def ready_handler() -> Handler | None:
     """Return the process's handler, if it is built; never waits."""
-    return _handler(None) if _handler.cache_info().currsize else None
+    return _handler(None, None) if _handler.cache_info().currsize else None
 
 
 @cache
-def _handler(executor: Executor | None) -> Handler:
+def _handler(executor: Executor | None, publishers: Publishers | None) -> Handler:
     began = time.perf_counter()
     _announce()
     release_large_blocks()
-    made = build(settings(), executor, payload_budget())
+    made = build(settings(), executor, payload_budget(), publishers)
     tune_garbage_collector()
     served, load_ms = made.pipeline.models.default, round(1000 * (time.perf_counter() - began), 2)
     log.info(
@@ -123,13 +127,26 @@ def _announce() -> None:
     log.info("starting", extra={"artifact": settings().source})
 
 
-def build(settings: Settings, executor: Executor | None = None, payload_budget: PayloadBudget | None = None) -> Handler:
+@dataclass(frozen=True, slots=True)
+class Publishers:
+    """What publishes responses and comparisons, in place of Pub/Sub."""
+
+    responses: ResponsePublisher
+    compare: Callable[[Comparison], object]
+
+
+def build(
+    settings: Settings,
+    executor: Executor | None = None,
+    payload_budget: PayloadBudget | None = None,
+    publishers: Publishers | None = None,
+) -> Handler:
     """Build a handler from the settings. Raises SettingsError, or ArtifactError when the model cannot be served.
 
     The `executor` runs requests that block, and the scoring threads decode small images; a thread that waits for one
     response does both itself. Without an `executor`, the handler has its own, whose threads start with the first
     message of several images, and there is no CPU between requests. Objects of buckets count against the
-    `payload_budget`; without one, the handler has its own.
+    `payload_budget`; without one, the handler has its own. Without `publishers`, responses go to Pub/Sub.
     """
     loader = ModelLoader(
         settings, MemoryBudget(settings.decode_bytes - settings.payload_bytes), request_log(), supervisor().start
@@ -141,23 +158,25 @@ def build(settings: Settings, executor: Executor | None = None, payload_budget: 
         # Scoring threads must not block, and a response store blocks.
         not settings.response_store,
         spans(settings.traces_exporter),
-        _copies(settings),
+        _copies(settings, publishers),
     )
+    topic = settings.topic_path(settings.response_topic)
     return Handler(
         pipeline,
-        TopicResponses(settings.topic_path(settings.response_topic), supervisor(), pipeline.models.backlog_s),
+        publishers.responses if publishers else TopicResponses(topic, supervisor(), pipeline.models.backlog_s),
         request_log(),
         BucketResponseStore(settings.response_store, settings.project) if settings.response_store else None,
     )
 
 
-def _copies(settings: Settings) -> ShadowScorer | None:
+def _copies(settings: Settings, publishers: Publishers | None) -> ShadowScorer | None:
     if not settings.comparison_topic:
         return None
     from functions.runtime.shadow_scorer import ShadowScorer
 
     topic = TopicComparisons(settings.topic_path(settings.comparison_topic), supervisor())
-    return ShadowScorer(topic.publish, request_log(), supervisor().start)
+    compare = publishers.compare if publishers else topic.publish
+    return ShadowScorer(compare, request_log(), supervisor().start)
 
 
 def _one(settings: Settings, loader: ModelLoader) -> OneModel:

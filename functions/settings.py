@@ -66,7 +66,12 @@ def _are_models(value: str) -> bool:
 class Settings:
     """The settings, one field for each variable. The suffixes of names state the units: _bytes, _s, _ms."""
 
-    project: str = _setting("GOOGLE_CLOUD_PROJECT", "", "a project id (needed unless the names below are full)", bool)
+    project: str = _setting(
+        "GOOGLE_CLOUD_PROJECT",
+        "",
+        "a project id (needed unless the names below are full, or KAFKA_BOOTSTRAP is set)",
+        bool,
+    )
     response_topic: str = _setting("RESPONSE_TOPIC", "res_predict", "a topic name, or projects/P/topics/T", bool)
     request_subscription: str = _setting(
         "REQUEST_SUBSCRIPTION", "req_predict-sub", "a subscription name, or projects/P/subscriptions/S", bool
@@ -74,6 +79,29 @@ class Settings:
     dead_subscription: str = _setting(
         "DEAD_SUBSCRIPTION", "dead_predict-announce", "a subscription name, or projects/P/subscriptions/S", bool
     )
+    kafka_bootstrap: str = _setting(
+        "KAFKA_BOOTSTRAP", "", "the Kafka brokers of a Kafka worker: host:port, several separated by commas", _anything
+    )
+    kafka_config: str = _setting(
+        "KAFKA_CONFIG",
+        "",
+        "a file with a property of librdkafka on each line, name=value: TLS, SASL, limits",
+        _anything,
+    )
+    kafka_oauth: str = _setting(
+        "KAFKA_OAUTH", "", "google: sign in with Application Default Credentials", lambda value: value in ("", "google")
+    )
+    kafka_group: str = _setting(
+        "KAFKA_GROUP", "consumer", "consumer, or share: a share group", lambda value: value in ("consumer", "share")
+    )
+    kafka_transactions: str = _setting("KAFKA_TRANSACTIONS", "off", "on or off", lambda value: value in ("on", "off"))
+    kafka_max_attempts: int = _setting("KAFKA_MAX_ATTEMPTS", 20, "a whole number from 1 to 1000", _between(1, 1000))
+    kafka_min_backoff_s: float = _setting("KAFKA_MIN_BACKOFF_S", 10.0, "seconds from 0.1 to 600", _between(0.1, 600))
+    kafka_max_backoff_s: float = _setting(
+        "KAFKA_MAX_BACKOFF_S", 600.0, "seconds from 0.1 to 86400", _between(0.1, 86400)
+    )
+    request_topic: str = _setting("REQUEST_TOPIC", "req_predict", "the request topic of a Kafka worker", bool)
+    dead_topic: str = _setting("DEAD_TOPIC", "dead_predict", "the topic of dead letters of a Kafka worker", bool)
     artifact: str = _setting("ARTIFACT", str(_SHIPPED), "a folder, or gs://bucket/prefix", bool)
     artifact_cache: str = _setting("ARTIFACT_CACHE", _CACHE, "a writable folder", bool)
     registry: str = _setting(
@@ -155,7 +183,7 @@ class Settings:
     def __post_init__(self) -> None:
         named = (self.response_topic, self.request_subscription, self.dead_subscription)
         for each in fields(self):
-            if each.name == "project" and all(name.startswith("projects/") for name in named):
+            if each.name == "project" and (self.kafka_bootstrap or all(name.startswith("projects/") for name in named)):
                 continue
             value = getattr(self, each.name)
             if not each.metadata["ok"](value):
@@ -177,6 +205,11 @@ class Settings:
         names = [name.partition("@")[0] for name in _names(self.models)]
         if twice := [name for name in names if names.count(name) > 1]:
             raise SettingsError(f"MODELS names {twice[0]} twice; name each model once, with the alias that is served")
+        if self.kafka_group == "share" and self.kafka_transactions == "on":
+            raise SettingsError(
+                "KAFKA_GROUP is 'share' and KAFKA_TRANSACTIONS 'on': the acknowledgements of a share group are part of "
+                "no transaction; set KAFKA_GROUP to consumer, or KAFKA_TRANSACTIONS to off"
+            )
         if self.max_wait_ms and self.max_batch_size == 1:
             raise SettingsError(
                 f"MAX_WAIT_MS is {self.max_wait_ms:g} and MAX_BATCH_SIZE 1: an image would wait for other "

@@ -21,6 +21,7 @@ from google.api_core.retry import Retry
 from functions.messages.comparison import Comparison, comparison_attributes, encode_comparison
 from functions.messages.contract import Response, encode_response, response_attributes
 from functions.messages.response_list import encode_lists
+from functions.runtime.futures import all_of
 from functions.runtime.supervised import Supervisor
 
 PUBLISH_RETRY_S = 30.0
@@ -140,23 +141,6 @@ class BatchPublisher:
         else:
             for message, message_id in zip(messages, ids, strict=True):
                 message.sent.set_result(message_id)
-
-
-def all_of(sent: Sequence[Future[str]]) -> Future[str]:
-    """Return a future that ends like the last of these, or fails like one of them; at least one."""
-    if len(sent) == 1:
-        return sent[0]
-    every: Future[str] = Future()
-    missing = iter(range(len(sent) - 1))  # `next` is atomic
-
-    def end(one: Future[str]) -> None:
-        if next(missing, None) is None:
-            failure = next(filter(None, (each.exception() for each in sent)), None)
-            every.set_exception(failure) if failure else every.set_result(one.result())
-
-    for each in sent:
-        each.add_done_callback(end)
-    return every
 
 
 class TopicResponses:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,10 @@ class BrokerUnreachable(Exception):
 
 class MissingTopics(BrokerUnreachable):
     """The brokers answer, and do not show all of the topics."""
+
+
+class ConsumerBroke(Exception):
+    """A consumer cannot go on."""
 
 
 class _Quiet(logging.Filter):
@@ -115,7 +119,8 @@ def properties(bootstrap: str, config: str = "", oauth: str = "") -> dict[str, A
         made |= {"security.protocol": "SASL_SSL", "sasl.mechanisms": "OAUTHBEARER", "oauth_cb": google_token}
     made |= _file_properties(config) if config else {}
     made["bootstrap.servers"] = ",".join(servers)
-    _check(kafka, made)
+    # librdkafka reads the properties, and connects only when it is asked for something.
+    client(kafka.Producer, {name: value for name, value in made.items() if name != "oauth_cb"})
     return made
 
 
@@ -145,14 +150,6 @@ def _why(exc: Exception) -> str:
     return (exc.strerror or str(exc)) if isinstance(exc, OSError) else "it is not UTF-8"
 
 
-def _check(kafka: Any, made: Mapping[str, Any]) -> None:
-    """Have librdkafka read the properties: it starts no connection before it is asked for something."""
-    try:
-        kafka.Producer({name: value for name, value in made.items() if name != "oauth_cb"})
-    except (kafka.KafkaException, TypeError, ValueError) as exc:
-        raise KafkaConfigError(f"a property of Kafka's clients is wrong: {_without_values(exc, made)}") from None
-
-
 def _without_values(exc: Exception, made: Mapping[str, Any]) -> str:
     text = sentence_of(exc)
     for name, value in made.items():
@@ -165,6 +162,38 @@ def sentence_of(exc: BaseException) -> str:
     """What a KafkaException says."""
     error = exc.args[0] if exc.args else exc
     return str(error.str()) if hasattr(error, "str") else str(error)
+
+
+def client(kind: Callable[[dict[str, Any]], Any], config: Mapping[str, Any]) -> Any:
+    """A client of this kind. Raises KafkaConfigError for properties that it does not take."""
+    try:
+        return kind(dict(config))
+    except (library().KafkaException, TypeError, ValueError) as exc:
+        raise KafkaConfigError(f"a property of Kafka's clients is wrong: {_without_values(exc, config)}") from None
+
+
+def answers(made: Any, topic: str, timeout_s: float) -> bool:
+    """Whether a broker answers a client within the time."""
+    try:
+        made.list_topics(topic, timeout=timeout_s)
+    except library().KafkaException:
+        return False
+    return True
+
+
+def judge(error: Any) -> None:
+    """Log an error that a consumer reports. Raises ConsumerBroke for one that it does not overcome by itself."""
+    codes = library().KafkaError
+    lasting = (
+        codes.TOPIC_AUTHORIZATION_FAILED,
+        codes.GROUP_AUTHORIZATION_FAILED,
+        codes.UNKNOWN_TOPIC_OR_PART,
+        codes._UNKNOWN_TOPIC,
+        codes._AUTHENTICATION,
+    )
+    if error.fatal() or error.code() in lasting:
+        raise ConsumerBroke(error.str())
+    log.warning("the consumer reports: %s", error.str())
 
 
 def check_reachable(properties: Mapping[str, Any], topics: Sequence[str], timeout_s: float = REACH_S) -> None:

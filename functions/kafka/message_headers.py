@@ -21,6 +21,9 @@ OWN = "kafka_"
 ATTEMPTS = f"{OWN}attempts"
 """The header of a message on the delay topic that counts the deliveries so far."""
 
+NOT_BEFORE = f"{OWN}not_before"
+"""The header of a message on the delay topic with the time of its next delivery: Unix time in milliseconds."""
+
 _NAMING = ("request_id", *OPTIONS, HEADER)
 """The attributes that a rejected message keeps: those that its response and its log line need."""
 
@@ -66,7 +69,7 @@ def read(message: Any) -> tuple[Envelope, str]:
             problems.append(f"the header {quoted(name)} is not UTF-8")
             continue
         if name == ATTEMPTS:
-            attempts = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+            attempts = whole_number(value)
         elif name in attributes:
             problems.append(f"the header {quoted(name)} is stated twice; it must be stated once")
         elif not name.startswith(OWN):
@@ -78,14 +81,14 @@ def read(message: Any) -> tuple[Envelope, str]:
         problems.append("the key is not UTF-8; it must be the request_id")
     request_id = request_id or attributes.get("request_id", "")
     if not request_id:
-        raise NoRequestId("; ".join(["the message has no key; it must be the request_id", *problems][-1:]))
+        raise NoRequestId(next(iter(problems), "the message has no key; it must be the request_id"))
     payload = message.value() or b""
     if len(payload) > MAX_VALUE_BYTES:
         problems.append(f"the message has {len(payload):,} bytes; at most {MAX_VALUE_BYTES:,} are read")
     kind, milliseconds = message.timestamp()
     published_at = datetime.fromtimestamp(milliseconds / 1000, UTC) if kind else None
-    attempt = message.delivery_count() if hasattr(message, "delivery_count") else None
-    return Envelope(request_id, payload, attributes, published_at, attempts + (attempt or 1)), next(iter(problems), "")
+    attempt = attempts + (message.delivery_count() or 1)
+    return Envelope(request_id, payload, attributes, published_at, attempt), next(iter(problems), "")
 
 
 def _headers(message: Any, problems: list[str]) -> list[tuple[str, bytes | None]]:
@@ -94,3 +97,13 @@ def _headers(message: Any, problems: list[str]) -> list[tuple[str, bytes | None]
     except UnicodeDecodeError:
         problems.append("the name of a header is not UTF-8")
         return []
+
+
+def raw_headers(message: Any) -> list[tuple[str, bytes | None]]:
+    """The headers of a message in their order; none where the name of one is not UTF-8."""
+    return _headers(message, [])
+
+
+def whole_number(text: bytes | None) -> int:
+    """A whole number of up to 15 digits; 0 for every other text."""
+    return int(text) if text and text.isdigit() and len(text) <= 15 else 0

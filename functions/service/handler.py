@@ -72,12 +72,15 @@ class Handler:
     in_flight: InFlight = field(default_factory=InFlight)
     last_failures: LastFailures = field(default_factory=LastFailures)
 
-    def handle(self, delivery: Delivery, *, is_dead_letter: bool = False) -> None:
+    def handle(
+        self, delivery: Delivery, *, is_dead_letter: bool = False, publisher: ResponsePublisher | None = None
+    ) -> None:
         """Handle a request. Returns when it is settled if the delivery is awaited, and at once if not.
 
-        The response to a dead letter has the error `unavailable`.
+        The response to a dead letter has the error `unavailable`. `publisher`: another one than for other deliveries.
         """
-        work = _Work(self, delivery, self.publisher, partial(self._settled, delivery, self.in_flight.begin()))
+        publisher = publisher or self.publisher
+        work = _Work(self, delivery, publisher, partial(self._settled, delivery, self.in_flight.begin()))
         try:
             envelope = delivery.envelope
             requests = decode_lines(envelope) if has_lines(envelope.attributes) else decode(envelope)
@@ -85,8 +88,9 @@ class Handler:
             work.nack(exc)
             return
         if isinstance(requests, list):
-            waited = delivery.is_awaited
-            answered = self.answer(envelope, requests, is_dead_letter=is_dead_letter, waited=waited)
+            answered = self.answer(
+                envelope, requests, is_dead_letter=is_dead_letter, waited=delivery.is_awaited, publisher=publisher
+            )
             work.after(answered, work.settle)
         else:
             work.start(requests, is_dead_letter)
@@ -98,17 +102,19 @@ class Handler:
         *,
         is_dead_letter: bool = False,
         waited: bool = False,
+        publisher: ResponsePublisher | None = None,
     ) -> Future[Sequence[Response | None]]:
         """Answer the requests of one message at the same time, each like a message of its own.
 
         The future ends with the published responses, in the order of the requests; None for those that are to be
-        delivered again. It never fails. `waited`: a thread does nothing else until then.
+        delivered again. It never fails. `waited`: a thread does nothing else until then. `publisher`: as in `handle`.
         """
+        publisher = publisher or self.publisher
         lists = None
         if RESPONSES in envelope.attributes:
-            lists = ListPublisher(self.publisher, requests, list_attributes(envelope, requests[0].reply_to), waited)
+            lists = ListPublisher(publisher, requests, list_attributes(envelope, requests[0].reply_to), waited)
         shared = SharedDelivery(envelope, len(requests), lists)
-        works = [_Work(self, ImageDelivery(shared, index), lists or self.publisher) for index in range(len(requests))]
+        works = [_Work(self, ImageDelivery(shared, index), lists or publisher) for index in range(len(requests))]
         if is_dead_letter:
             for work, request in zip(works, requests, strict=True):
                 work.start(request, is_dead_letter)

@@ -1,0 +1,120 @@
+"""The Kafka worker: `python -m functions.entrypoints.kafka_worker` handles the messages of a topic of Kafka.
+
+An offset is committed when the brokers have the response, while the next images are scored. On SIGTERM the worker
+finishes what it scores, leaves the rest to other workers and ends, within the 10 s that Cloud Run gives.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from functions import bootstrap
+from functions.entrypoints.worker_process import DRAIN_S, Attached, CannotStartNow, Stream, Worker, end
+from functions.kafka.connection import BrokerUnreachable, KafkaConfigError, check_reachable, properties
+from functions.kafka.consumer import KafkaStream
+from functions.kafka.deliveries import Deliveries, HeldMessage, Names
+from functions.kafka.publisher import KafkaComparisons, KafkaResponses, TopicProducer
+from functions.kafka.retries import RetryPolicy
+from functions.kafka.share import ShareStream
+from functions.runtime.watchdog import Watchdog
+from functions.service.handler import Handler
+from functions.settings import Settings, SettingsError
+
+# By name: under -m, __name__ is __main__, and json_logging.py shows the logger "functions".
+log = logging.getLogger("functions.entrypoints.kafka_worker")
+
+CLOSE_S = 2.0
+"""Seconds in which a stopping worker may commit the last offsets and leave the group."""
+
+
+@contextmanager
+def consuming(settings: Settings, handler: Handler) -> Iterator[Attached]:
+    """Consume requests until the block ends, then drain. Raises SettingsError."""
+    producer, in_transactions = _producer(), settings.kafka_transactions == "on"
+    stream = _stream(settings, producer, in_transactions)
+    policy = RetryPolicy(stream.max_attempts, settings.kafka_min_backoff_s, settings.kafka_max_backoff_s)
+    deliveries = Deliveries(handler, names_of(settings), policy, stream.delays.add, stream.is_stopping, in_transactions)
+    watchdog = Watchdog(stream.is_reachable, handler.in_flight.longest_s, settings.pull_silence_s)
+
+    def receive(held: HeldMessage) -> None:
+        watchdog.heard()
+        deliveries.receive(held)
+
+    stream.start(receive, deliveries.refused)
+    try:
+        yield Attached([Stream("consumer", stream.ended)], watchdog, stream.report)
+    finally:
+        deadline = time.monotonic() + DRAIN_S
+        stream.stop()
+        handler.pipeline.cancel()
+        left = handler.in_flight.drain(max(0.0, deadline - time.monotonic()))
+        stream.close(CLOSE_S)
+        producer.close(CLOSE_S)
+        watchdog.end()
+        handler.pipeline.flush()
+        log.info("worker stopped", extra={"unfinished": left})
+
+
+def _stream(settings: Settings, producer: TopicProducer, in_transactions: bool) -> KafkaStream | ShareStream:
+    names, limits = names_of(settings), (settings.pull_max_messages, settings.pull_max_bytes)
+    most, supervisor = settings.kafka_max_attempts, bootstrap.supervisor()
+    try:
+        if not names.retry:
+            return ShareStream(_properties(), names, limits, most, producer.publish, supervisor)
+        publish = None if in_transactions else producer.publish
+        return KafkaStream(_properties(), names, limits, most, publish, supervisor)
+    except KafkaConfigError as exc:
+        raise SettingsError(str(exc)) from None
+
+
+def names_of(settings: Settings) -> Names:
+    """The topics and the group. The delay topic and the group have the name of the request topic in theirs."""
+    requests = settings.request_topic
+    is_share = settings.kafka_group == "share"
+    group, retry = (f"{requests}-share", "") if is_share else (f"{requests}-worker", f"{requests}-retry")
+    return Names(requests, settings.response_topic, settings.dead_topic, group, retry)
+
+
+@cache
+def _properties() -> dict[str, Any]:
+    settings = bootstrap.settings()
+    made = properties(settings.kafka_bootstrap, settings.kafka_config, settings.kafka_oauth)
+    if "group.instance.id" in made and settings.worker_processes > 1:
+        raise KafkaConfigError(
+            f"KAFKA_CONFIG sets group.instance.id and WORKER_PROCESSES is {settings.worker_processes}: each process "
+            "would need an id of its own; leave one of them out"
+        )
+    return made
+
+
+@cache
+def _producer() -> TopicProducer:
+    return TopicProducer(_properties(), bootstrap.supervisor())
+
+
+def _build(settings: Settings, executor: Executor) -> Handler:
+    """Build the handler once a broker answers and has the topics. Raises SettingsError and CannotStartNow."""
+    names = names_of(settings)
+    topics = [names.requests, names.responses, names.dead, names.retry, settings.comparison_topic]
+    try:
+        check_reachable(_properties(), list(filter(None, topics)))
+    except KafkaConfigError as exc:
+        raise SettingsError(str(exc)) from None
+    except BrokerUnreachable as exc:
+        raise CannotStartNow(str(exc)) from None
+    publish = _producer().publish
+    comparisons = KafkaComparisons(settings.comparison_topic, publish)
+    publishers = bootstrap.Publishers(KafkaResponses(names.responses, publish), comparisons.publish)
+    return bootstrap.handler(executor, publishers)
+
+
+main = Worker(log, _build, consuming).main
+
+if __name__ == "__main__":
+    end(main())

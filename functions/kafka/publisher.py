@@ -1,0 +1,137 @@
+"""Publishes to topics of Kafka: responses, lists of responses, comparisons, retries and dead letters."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from functions.kafka.connection import MAX_MESSAGE_BYTES, library, sentence_of
+from functions.kafka.message_headers import headers_of
+from functions.messages.comparison import Comparison, comparison_attributes, encode_comparison
+from functions.messages.contract import Response, encode_response, response_attributes
+from functions.messages.response_list import encode_lists
+from functions.runtime.futures import all_of
+from functions.runtime.supervised import Supervisor
+
+PUBLISH_RETRY_S = 30
+"""Seconds for which a message is sent again. One that fails then is nacked, and its redelivery is answered."""
+
+POLL_S = 0.2
+"""Seconds between looks at whether the publisher was closed."""
+
+DEFAULTS: dict[str, Any] = {
+    "delivery.timeout.ms": 1000 * PUBLISH_RETRY_S,
+    "message.max.bytes": MAX_MESSAGE_BYTES,
+    "queue.buffering.max.kbytes": 65_536,
+}
+"""Properties of producers that KAFKA_CONFIG may set otherwise."""
+
+
+class NotPublished(Exception):
+    """The brokers did not confirm a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutMessage:
+    """A message to publish. `timestamp_ms`: Unix time in milliseconds; 0: now."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+    timestamp_ms: int = 0
+
+    def produce(self, producer: Any, on_delivery: Callable[[Any, Any], None]) -> None:
+        """Give the message to a producer, which calls `on_delivery(error, message)` from its poll."""
+        producer.produce(
+            self.topic,
+            self.value,
+            self.key,
+            on_delivery=on_delivery,
+            timestamp=self.timestamp_ms,
+            headers=list(self.headers),
+        )
+
+
+Publish = Callable[[OutMessage], Future[str]]
+"""Publishes a message; returns at once. The future ends with the message's place once the brokers have it, or fails."""
+
+
+class TopicProducer:
+    """Publishes with an idempotent producer, which is built at the first message. Callable from any thread."""
+
+    def __init__(self, properties: Mapping[str, Any], supervisor: Supervisor) -> None:
+        self._properties, self._supervisor = properties, supervisor
+        self._closed, self._building = threading.Event(), threading.Lock()
+
+    def publish(self, message: OutMessage) -> Future[str]:
+        """Return at once; the future ends once the brokers have the message, or fails with NotPublished."""
+        published: Future[str] = Future()
+
+        def delivered(error: Any, sent: Any) -> None:
+            if error:
+                published.set_exception(NotPublished(f"{error.str()} (topic {message.topic})"))
+            else:
+                published.set_result(f"{sent.topic()}/{sent.partition()}/{sent.offset()}")
+
+        with self._building:
+            producer = self._producer
+        try:
+            message.produce(producer, delivered)
+        except (BufferError, library().KafkaException) as exc:
+            published.set_exception(NotPublished(f"{sentence_of(exc)} (topic {message.topic})"))
+        return published
+
+    def close(self, timeout_s: float) -> None:
+        """Wait for the messages that are under way."""
+        self._closed.set()
+        if "_producer" in vars(self):
+            self._producer.flush(timeout_s)
+
+    @cached_property
+    def _producer(self) -> Any:
+        made = library().Producer({**DEFAULTS, **self._properties, "acks": "all", "enable.idempotence": True})
+
+        def poll() -> None:
+            while not self._closed.is_set():
+                made.poll(POLL_S)
+
+        self._supervisor.start("kafka-publisher", poll)
+        return made
+
+
+class KafkaResponses:
+    """Responses to a topic. Callable from any thread."""
+
+    def __init__(self, topic: str, publish: Publish) -> None:
+        self._topic, self._publish = topic, publish
+
+    def publish(self, response: Response, *, waited: bool = False) -> Future[str]:
+        """Return at once; the future ends when the brokers have the response, or fails."""
+        return self._send(encode_response(response), response_attributes(response))
+
+    def publish_list(
+        self, responses: Sequence[Response], attributes: Mapping[str, str], *, waited: bool = False
+    ) -> Future[str]:
+        """Publish responses in as few messages as their size allows; the future ends like that of `publish`."""
+        return all_of([self._send(data, attributes) for data in encode_lists(responses)])
+
+    def _send(self, data: bytes, attributes: Mapping[str, str]) -> Future[str]:
+        return self._publish(OutMessage(self._topic, attributes["request_id"].encode(), data, headers_of(attributes)))
+
+
+class KafkaComparisons:
+    """Comparisons to a topic."""
+
+    def __init__(self, topic: str, publish: Publish) -> None:
+        self._topic, self._publish = topic, publish
+
+    def publish(self, comparison: Comparison) -> Future[str]:
+        """Return at once; the future ends when the brokers have the comparison, or fails."""
+        attributes = comparison_attributes(comparison)
+        key = attributes["request_id"].encode()
+        return self._publish(OutMessage(self._topic, key, encode_comparison(comparison), headers_of(attributes)))
