@@ -6,6 +6,7 @@ emulators.py.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,17 +30,29 @@ BATCH_DELAY_S = 0.005
 """Seconds that a message waits for others to share its publish call: too short for a user to notice."""
 
 
+KAFKA, PUBSUB = "kafka://", "pubsub"
+"""How the address of a Kafka cluster begins, and the name of the other broker."""
+
+_ADDRESS = re.compile(r"kafka://[^\s/,@]+:[0-9]+(,[^\s/,@]+:[0-9]+)*/?")
+
+
 class UsageError(Exception):
     """The command cannot run with these arguments. The message names what to change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """A project and the names of its topics. A name may also be a full resource name (projects/P/topics/T)."""
+    """A project and the names of its topics. A name may also be a full resource name (projects/P/topics/T).
+
+    `broker` is the address of a Kafka cluster, which then has the topics, and empty for Pub/Sub. `kafka_config` is the
+    file with the properties of its connections, empty where they need none.
+    """
 
     project: str
     topic: str = "req_predict"
     response_topic: str = "res_predict"
+    broker: str = ""
+    kafka_config: str = ""
 
     def topic_path(self, name: str) -> str:
         """Return the full resource name of a topic. Raises UsageError when no project is set."""
@@ -61,6 +74,15 @@ class Cloud:
         from google.cloud import storage
 
         return storage.Client(project=self.project or None)
+
+
+def broker_address(text: str) -> str:
+    """Return the address of a Kafka cluster, "" for Pub/Sub. Raises ValueError, which names what is allowed."""
+    if text in ("", PUBSUB):
+        return ""
+    if not _ADDRESS.fullmatch(text):
+        raise ValueError(f"{text[:100]!r} is no broker; it must be {PUBSUB}, or kafka://HOST:PORT[,HOST:PORT...]")
+    return text.rstrip("/")
 
 
 def publisher(*, ordered: bool = False) -> pubsub_v1.PublisherClient:

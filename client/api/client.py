@@ -37,6 +37,7 @@ class Client:
         self,
         project: str | None = None,
         *,
+        broker: str | None = None,
         topic: str | None = None,
         response_topic: str | None = None,
         subscription: str | None = None,
@@ -48,6 +49,8 @@ class Client:
         """Read the settings; nothing connects before the `with` statement.
 
         - `project`: the project's id; by default GOOGLE_CLOUD_PROJECT.
+        - `broker`: `pubsub`, or the address of a Kafka cluster, `kafka://HOST:PORT[,HOST:PORT...]`, for which the file
+          KAFKA_CONFIG has more properties; by default PREDICTIONS_BROKER, or Pub/Sub.
         - `topic`: the request topic; by default REQUEST_TOPIC, or `req_predict`.
         - `response_topic`: the response topic; by default RESPONSE_TOPIC, or `res_predict`.
         - `subscription`: an existing subscription, for the responses of this client alone; by default the client
@@ -67,6 +70,7 @@ class Client:
                 os.environ,
                 self._timeout_s,
                 project=project,
+                broker=broker,
                 topic=topic,
                 response_topic=response_topic,
                 subscription=subscription,
@@ -76,7 +80,7 @@ class Client:
             )
         except UsageError as exc:
             raise PredictionsError(str(exc)) from None
-        self._cloud = cloud_of(os.environ, project, topic, response_topic)
+        self._cloud = cloud_of(os.environ, project, broker, topic, response_topic)
         self._payload_bucket = payload_bucket_of(os.environ, bucket)
         self._not_for_jobs = "url" if url is not None else "subscription" if subscription else ""
         self._list_objects = object_lister(self._cloud)
@@ -142,7 +146,9 @@ class Client:
             response_topic=self._cloud.response_topic,
             client_id=uuid.uuid4().hex,
             bucket=self._payload_bucket,
-            place=current_place(),
+            place="" if self._cloud.broker else current_place(),
+            broker=self._cloud.broker,
+            kafka_config=self._cloud.kafka_config,
             folder=os.getcwd(),
             machine=socket.gethostname(),
             selection={"paths": paths} if listed else {},

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
-from client import emulators
 from client.api.calls import Calls
 from client.api.errors import PredictionsError
-from client.gcp import RETRY_S, Cloud, publisher
+from client.gcp import RETRY_S, Cloud, broker_address
 from client.results.request_tracker import Tracker
 from client.transport.base import SendOptions, Transport
+from client.transport.broker import broker_of, check_reachable
 from client.transport.bucket import Bucket
 from client.transport.http import HttpTransport
-from client.transport.response_subscription import ResponseSubscription
 from client.transport.topic import TopicTransport, inline_limit
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ def connection_to(
     timeout_s: float,
     *,
     project: str | None,
+    broker: str | None,
     topic: str | None,
     response_topic: str | None,
     subscription: str | None,
@@ -44,6 +45,7 @@ def connection_to(
     """
     of_topics = {
         "project": project,
+        "broker": broker,
         "topic": topic,
         "response_topic": response_topic,
         "subscription": subscription,
@@ -57,16 +59,24 @@ def connection_to(
         return _endpoint(url, token or environ.get("ENDPOINT_TOKEN"), timeout_s)
     if token is not None:
         raise ValueError("token is given without url; only an HTTP endpoint takes one")
-    cloud = cloud_of(environ, project, topic, response_topic)
-    if not cloud.project:
+    cloud = cloud_of(environ, project, broker, topic, response_topic)
+    if not cloud.project and not cloud.broker:
         raise PredictionsError("no project is set: give project, or set GOOGLE_CLOUD_PROJECT")
     payload_bucket = payload_bucket_of(environ, bucket)
     return _topics(calls, cloud, subscription or "", payload_bucket, inline_limit(environ), timeout_s)
 
 
-def cloud_of(environ: Mapping[str, str], project: str | None, topic: str | None, response_topic: str | None) -> Cloud:
-    """Return the project, which is "" where none is set, and the topics."""
+def cloud_of(
+    environ: Mapping[str, str],
+    project: str | None,
+    broker: str | None,
+    topic: str | None,
+    response_topic: str | None,
+) -> Cloud:
+    """Return the project, which is "" where none is set, the broker and the topics. Raises ValueError."""
     names = {
+        "broker": broker_address(broker or environ.get("PREDICTIONS_BROKER", "")),
+        "kafka_config": os.path.abspath(config) if (config := environ.get("KAFKA_CONFIG")) else "",
         "topic": topic or environ.get("REQUEST_TOPIC"),
         "response_topic": response_topic or environ.get("RESPONSE_TOPIC"),
     }
@@ -84,21 +94,19 @@ def payload_bucket_of(environ: Mapping[str, str], bucket: str | None) -> str:
 def _topics(
     calls: Calls, cloud: Cloud, subscription: str, payload_bucket: str, limit: int, timeout_s: float
 ) -> Iterator[MakeTransport]:
-    """Open the response subscription and a publisher. Raises UsageError, SendError and Google's exceptions."""
-    emulators.check_answers(emulators.PUBSUB, *([emulators.STORAGE] if payload_bucket else []))
-    responses = ResponseSubscription(
-        cloud, calls.receive, calls.fail, log.warning, subscription=subscription, retry_s=min(RETRY_S, timeout_s)
+    """Open what receives the responses, and a publisher. Raises UsageError, SendError and Google's exceptions."""
+    check_reachable(cloud, bucket=payload_bucket)
+    broker = broker_of(cloud)
+    responses = broker.responses(
+        calls.receive, calls.fail, log.warning, subscription=subscription, retry_s=min(RETRY_S, timeout_s)
     )
     with responses, ExitStack() as stack:
         bucket = Bucket(cloud, payload_bucket) if payload_bucket else None
         if bucket:
             stack.callback(bucket.close)
-        connection = publisher()
-        stack.callback(connection.transport.close)
-        stack.callback(connection.stop)
-        yield lambda tracker, options: TopicTransport(
-            cloud, tracker, options, responses.client_id, bucket, limit, connection
-        )
+        publisher = broker.publisher()
+        stack.callback(publisher.close)
+        yield lambda tracker, options: TopicTransport(publisher, tracker, options, responses.client_id, bucket, limit)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from client.cli import options
+from client.cli.broker_options import place
 from client.gcp import Cloud, UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ Exit codes:
   2    wrong usage
   130  interrupted with Ctrl-C; the rows are complete""",
 )
-@options.project
+@place
 @options.receiving
 @options.output
 @options.option("--for", "duration", type=options.SECONDS, metavar="S", help="End after S seconds.")
@@ -38,17 +39,18 @@ Exit codes:
     "--until-idle", "idle", type=options.SECONDS, metavar="S", help="End when no response has arrived for S seconds."
 )
 def collect(
-    project: str,
     response_topic: str,
     subscription: str,
     output: Sequence[Path],
     duration: float | None,
     idle: float | None,
+    **place: str,
 ) -> int:
     """Write every response of a subscription to results files, until Ctrl-C.
 
-    By default this is the subscription that every deployment has: the name of the response topic followed by -sub. A
-    response is acked after its rows are written. Clients that share the subscription receive what this one does not.
+    By default this is the subscription that every deployment has: the name of the response topic followed by -sub. With
+    Kafka it is the consumer group predictions-collect. A response is acked after its rows are written. Clients that
+    share the subscription receive what this one does not.
 
     \b
     Examples:
@@ -57,16 +59,17 @@ def collect(
     """
     from client.results.output import Messages
     from client.results.result_files import open_writers
-    from client.transport.response_subscription import ResponseSubscription
+    from client.transport.broker import broker_of
 
     if not output:
         raise UsageError("no file is named: give --output FILE")
-    messages, cloud = Messages(), Cloud(project, response_topic=response_topic)
-    name = subscription or f"{response_topic.rpartition('/')[2]}-sub"
+    messages, broker = Messages(), broker_of(Cloud(response_topic=response_topic, **place))
+    broker.check(response_topic)
+    name = subscription or broker.shared_responses
     collected = Collected(open_writers(output, messages.show))
     try:
-        with ResponseSubscription(
-            cloud, collected.add, collected.fail, messages.show, subscription=name, all_clients=True
+        with broker.responses(
+            collected.add, collected.fail, messages.show, subscription=name, all_clients=True
         ) as responses:
             messages.show(f"collecting from {responses.path}; Ctrl-C ends it")
             collected.wait(duration, idle, messages.progress_count)

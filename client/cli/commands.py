@@ -13,10 +13,11 @@ import click
 
 from client.cli import options
 from client.cli.arguments import Arguments
+from client.cli.broker_options import place, pubsub_only
 from client.cli.run import run
 from client.cli.sending_options import gathering, no_wait, receiving, sending
 from client.cli.session_opening import open_session
-from client.gcp import Cloud, UsageError
+from client.gcp import UsageError
 
 if TYPE_CHECKING:
     from client.jobs.definition import Definition
@@ -32,7 +33,7 @@ _MAX_PREFIX_BYTES = 512
 @gathering
 @receiving
 @no_wait
-@options.project
+@place
 @options.receiving
 @options.topic
 @options.payload_bucket
@@ -56,7 +57,7 @@ def publish(environ: Mapping[str, str], /, **given: Any) -> int:
 @click.command(cls=options.Command, epilog=options.SUBMIT_EXIT_CODES)
 @sending
 @gathering
-@options.project
+@place
 @options.receiving
 @options.topic
 @options.payload_bucket
@@ -100,10 +101,13 @@ def publish_session(
 
     `make_source` makes the source of the images; without it, it is what the definition's selection names.
     """
-    from client import emulators
+    from client.transport.broker import check_reachable
 
-    emulators.check_answers(emulators.PUBSUB, *([emulators.STORAGE] if definition.bucket else []))
+    if not arguments.resume:
+        check_reachable(definition.cloud, bucket=definition.bucket)
     with open_session(arguments, definition, make_source) as session:
+        if arguments.resume:
+            check_reachable(session.job.definition.cloud, bucket=session.job.definition.bucket)
         if arguments.detached:
             print(session.job.id, flush=True)
         return end(session.job, run(session.job_run.open_topic(environ), session))
@@ -114,6 +118,7 @@ def publish_session(
 @receiving
 @no_wait
 @options.project
+@pubsub_only
 @options.receiving
 @options.option(
     "--bucket", default="", envvar="UPLOAD_BUCKET", metavar="NAME", help="Watched bucket.  [env: UPLOAD_BUCKET]"
@@ -139,12 +144,11 @@ def upload(**given: Any) -> int:
     emulators.check_answers(emulators.PUBSUB, emulators.STORAGE)
     with open_session(arguments, definition) as session:
         made = session.job.definition
-        cloud = Cloud(made.project, response_topic=made.response_topic)
         transport = open_bucket(
-            cloud,
+            made.cloud,
             made.bucket,
             session.tracker,
-            session.job_run.responses(cloud),
+            session.job_run.responses(),
             prefix=made.prefix,
             options=made.options,
         )
@@ -188,7 +192,17 @@ def split(command: str, given: dict[str, Any]) -> tuple[Definition, Arguments]:
     """Return the definition of a job and the arguments of this run. Raises UsageError."""
     from client.jobs.definition import Definition, current_place
 
-    named = ("project", "topic", "response_topic", "subscription", "bucket", "prefix", "url")
+    named = (
+        "project",
+        "broker",
+        "kafka_config",
+        "topic",
+        "response_topic",
+        "subscription",
+        "bucket",
+        "prefix",
+        "url",
+    )
     places = {name: given.pop(name) for name in named if name in given}
     arguments = Arguments(**given)
     if arguments.responses != "each" and arguments.gather == 1 and not arguments.resume:
@@ -202,7 +216,7 @@ def split(command: str, given: dict[str, Any]) -> tuple[Definition, Arguments]:
         command=command,
         described=arguments.described(),
         client_id=uuid.uuid4().hex if receives else "",
-        place="" if command == "predict" else current_place(),
+        place="" if command == "predict" or places.get("broker") else current_place(),
         folder=os.getcwd(),
         machine=socket.gethostname(),
         selection=arguments.selection_values(),

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from client.cli import options
+from client.cli.broker_options import place
 from client.gcp import Cloud
 from client.period import period
 
 if TYPE_CHECKING:
-    from client.dead_letters.subscription import DeadLetterSubscription
+    from client.dead_letters.brokers import DeadLetters
     from client.dead_letters.summary import Summary
     from client.results.output import Messages
 
@@ -38,12 +39,13 @@ class Group(click.Group):
 
 
 common = options.together(
-    options.project,
+    place,
     options.option(
         "--subscription",
-        default="dead_predict-sub",
+        default="",
         metavar="NAME",
-        help="Subscription that holds dead letters.  [default: dead_predict-sub]",
+        help="Subscription that holds dead letters, or their topic in Kafka.  [default: dead_predict-sub, or "
+        "dead_predict]",
     ),
 )
 """Declares what all these commands share."""
@@ -70,34 +72,35 @@ Exit codes:
 
 
 @contextmanager
-def opened(cloud: Cloud, name: str) -> Iterator[tuple[DeadLetterSubscription, Messages]]:
-    """Lease dead letters during the block. Raises SendError, also for errors of the subscription."""
+def opened(cloud: Cloud, name: str) -> Iterator[tuple[DeadLetters, Messages]]:
+    """Read dead letters during the block. Raises SendError, also for errors of the subscription."""
     from google.api_core.exceptions import GoogleAPIError
 
-    from client import emulators
-    from client.dead_letters.subscription import ADVICE, WAIT_S, DeadLetterSubscription
+    from client.dead_letters.brokers import dead_letters_of
+    from client.dead_letters.subscription import ADVICE
     from client.results.output import Messages
     from client.text import SendError, plain
+    from client.transport.broker import broker_of
 
     messages = Messages()
-    path = cloud.subscription_path(name)
-    emulators.check_answers(emulators.PUBSUB)
+    found = dead_letters_of(cloud, name, messages.show)
+    broker_of(cloud).check()
     try:
-        with DeadLetterSubscription(path, messages.show) as held:
-            messages.show(f"reading {path} until nothing arrives for {WAIT_S:g} s")
+        with found as held:
+            messages.show(f"reading {held.path} until {held.until}")
             yield held, messages
     except GoogleAPIError as exc:
         advice = ADVICE.get(type(exc).__name__, "")
-        raise SendError(f"dead letters cannot be read: {plain(exc, path)}{advice}") from exc
+        raise SendError(f"dead letters cannot be read: {plain(exc, found.path)}{advice}") from exc
 
 
 def explained(cloud: Cloud, summaries: list[Summary], messages: Messages, no_reasons: bool) -> list[Summary]:
-    """Return the summaries with the reasons of their announcements."""
+    """Return the summaries with the reasons of their announcements. A dead letter of Kafka has its reason itself."""
     from client.dead_letters.announcements import find_reasons
     from client.dead_letters.summary import UNKNOWN
 
     unknown = [each for each in summaries if each.reason == UNKNOWN]
-    if no_reasons or not unknown:
+    if no_reasons or not unknown or cloud.broker:
         return summaries
     since = min(each.died_at for each in unknown)
     reasons = find_reasons(cloud, (each.request_id for each in unknown), since, messages.show)

@@ -53,7 +53,7 @@ def dead_letters() -> None:
     metavar="N",
     help="List at most N dead letters.  [default: 1000]",
 )
-def list_(project: str, subscription: str, response_topic: str, no_reasons: bool, as_json: bool, limit: int) -> int:
+def list_(subscription: str, response_topic: str, no_reasons: bool, as_json: bool, limit: int, **place: str) -> int:
     """List dead letters, the oldest first, and leave them where they are.
 
     While the command runs, no other reader gets them. The reason is the one of the announcement, as long as the
@@ -66,7 +66,7 @@ def list_(project: str, subscription: str, response_topic: str, no_reasons: bool
     from client.dead_letters.output import show_rows
     from client.dead_letters.summary import HEADINGS, Summary
 
-    cloud, found = Cloud(project, response_topic=response_topic), list[Summary]()
+    cloud, found = Cloud(response_topic=response_topic, **place), list[Summary]()
     with shared.opened(cloud, subscription) as (held, messages):
         for page in held.pages():
             found += map(Summary.of, page)
@@ -97,7 +97,13 @@ def list_(project: str, subscription: str, response_topic: str, no_reasons: bool
     "--save", type=options.FilePath(), metavar="FILE|DIR", help="Save the payload to a new file, or in a folder."
 )
 def show(
-    name: str, project: str, subscription: str, response_topic: str, no_reasons: bool, as_json: bool, save: Path | None
+    name: str,
+    subscription: str,
+    response_topic: str,
+    no_reasons: bool,
+    as_json: bool,
+    save: Path | None,
+    **place: str,
 ) -> int:
     """Show a dead letter: its attributes and its payload, which --save writes to a file.
 
@@ -112,7 +118,7 @@ def show(
     from client.dead_letters.summary import Summary
     from client.text import plain, printable
 
-    cloud, count, failed = Cloud(project, response_topic=response_topic), 0, 0
+    cloud, count, failed = Cloud(response_topic=response_topic, **place), 0, 0
     with shared.opened(cloud, subscription) as (held, messages):
         for each in (
             each for page in held.pages() for each in page if name in (each.request.request_id, each.message_id)
@@ -150,7 +156,6 @@ def show(
 @options.option("--dry-run", is_flag=True, help="Publish nothing; count the reasons, and name what would stay.")
 def redrive(
     names: Sequence[str],
-    project: str,
     subscription: str,
     response_topic: str,
     topic: str,
@@ -160,6 +165,7 @@ def redrive(
     rate: float | None,
     keep_expired: bool,
     dry_run: bool,
+    **place: str,
 ) -> int:
     """Publish dead letters on the request topic again, under their old request ids.
 
@@ -170,16 +176,17 @@ def redrive(
     Example:
       predictions dead-letters redrive --limit 1
     """
-    from client.dead_letters.redrive import Redrive, RequestPublisher
+    from client.dead_letters.brokers import requests_of
+    from client.dead_letters.redrive import Redrive
 
-    cloud = Cloud(project, topic, response_topic)
-    cloud.topic_path(topic)
+    cloud = Cloud(topic=topic, response_topic=response_topic, **place)
+    requests = requests_of(cloud)
     with shared.opened(cloud, subscription) as (held, messages):
         run = Redrive(held, chosen=set(names), limit=limit, rate=rate, keep_expired=keep_expired)
         if dry_run:
             planned = _planned(run, cloud, messages, no_reasons, as_json)
             return _report(run, planned, messages, "would be redriven", as_json)
-        with RequestPublisher(cloud) as publisher:
+        with requests as publisher:
             return _report(run, run.run(publisher), messages, "redriven", as_json)
 
 
@@ -192,14 +199,14 @@ def redrive(
     "--older-than", type=shared.Age(), metavar="AGE", help="Purge those that are dead longer: 90s, 30m, 12h, 7d."
 )
 @options.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-def purge(project: str, subscription: str, older_than: timedelta | None, yes: bool) -> int:
+def purge(subscription: str, older_than: timedelta | None, yes: bool, **place: str) -> int:
     """Delete dead letters for good, after a confirmation.
 
     \b
     Example:
       predictions dead-letters purge --older-than 3d
     """
-    cloud, ids, others = Cloud(project), list[str](), 0
+    cloud, ids, others = Cloud(**place), list[str](), 0
     with shared.opened(cloud, subscription) as (held, messages):
         now = datetime.now(UTC)
         for each in (each for page in held.pages() for each in page):
@@ -212,7 +219,7 @@ def purge(project: str, subscription: str, older_than: timedelta | None, yes: bo
         if ids and not yes and not _confirmed(len(ids), held.path):
             messages.show("nothing is purged: the number was not typed")
             return 1
-        held.ack(ids)
+        held.delete(ids)
         messages.show(f"{_many(len(ids))} purged from {held.path}")
     return 1 if others else 0
 

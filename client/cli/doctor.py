@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from client.cli import options
+from client.cli.broker_options import place
 from client.gcp import Cloud, UsageError
 from client.project_id import bucket_name
 from model.text import printable
@@ -41,7 +42,7 @@ Exit codes:
   2    wrong usage
   130  interrupted with Ctrl-C""",
 )
-@options.project
+@place
 @options.option(
     "--json",
     "as_json",
@@ -110,11 +111,11 @@ Exit codes:
     metavar="FILE",
     help="The resources that should exist.  [default: infra/topology.yaml]",
 )
-def doctor(project: str, as_json: bool, **given: Any) -> int:
+def doctor(project: str, broker: str, kafka_config: str, as_json: bool, **given: Any) -> int:
     """Check a deployment, in the cloud or on this machine.
 
     The doctor uses your own permissions and changes nothing. It prints one line for each thing it checks, and below it
-    the command that fixes what is wrong.
+    the command that fixes what is wrong. With --broker it checks the topics and the group of workers in Kafka.
 
     \b
     Example:
@@ -122,18 +123,27 @@ def doctor(project: str, as_json: bool, **given: Any) -> int:
         --artifact gs://PROJECT-models/fashion-mnist
       predictions doctor --project PROJECT --models clothing \\
         --registry gs://PROJECT-models/registry
+      predictions doctor --broker kafka://10.0.0.2:9092
     """
+    from client import emulators
+
+    if broker:
+        return _show(*_of_kafka(Cloud("", broker=broker, kafka_config=kafka_config), **given), as_json)
+    emulators.check_form(emulators.PUBSUB, emulators.STORAGE)
+    listed = list(_checks(project, **given))
+    return _show([check.subject for check in listed], _findings(Cloud(project), listed), as_json)
+
+
+def _show(subjects: Sequence[str], findings: Iterable[Finding], as_json: bool) -> int:
+    """Print the findings as they come, and return the exit code."""
     from collections import Counter
     from dataclasses import asdict
 
-    from client import emulators
     from client.doctor.report import Report
     from client.results.output import Messages
 
-    emulators.check_form(emulators.PUBSUB, emulators.STORAGE)
-    listed = list(_checks(project, **given))
-    report, levels = Report([check.subject for check in listed]), Counter[str]()
-    for finding in _findings(Cloud(project), listed):
+    report, levels = Report(subjects), Counter[str]()
+    for finding in findings:
         levels[finding.level] += 1
         if as_json:
             print(json.dumps(asdict(finding)), flush=True)
@@ -141,6 +151,17 @@ def doctor(project: str, as_json: bool, **given: Any) -> int:
             report.show(finding)
     Messages().show(", ".join(f"{levels[level]} {level}" for level in ("ok", "warn", "fail")))
     return 1 if levels["fail"] else 0
+
+
+def _of_kafka(cloud: Cloud, prefix: str, topology: Path, **_: Any) -> tuple[Sequence[str], Iterable[Finding]]:
+    """Return the subjects of a Kafka cluster and the findings about them. What else was given is about Google Cloud."""
+    from client.doctor.kafka.checks import run_checks, subjects
+    from client.doctor.kafka.cluster import Cluster
+    from client.doctor.kafka.expected import expected_topics, workers_group
+
+    prefix = f"{prefix}-" if prefix else ""
+    topics, (group, topic) = list(expected_topics(topology, prefix)), workers_group(prefix)
+    return subjects(topics, group), run_checks(Cluster(cloud), topics, group, topic)
 
 
 def _checks(

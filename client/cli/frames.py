@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from client.cli import options, sending_options
+from client.cli.broker_options import place
 from client.cli.commands import publish_session, split
 from client.gcp import UsageError
 
@@ -82,7 +83,7 @@ def _thousandths(digits: str | None) -> int:
 @sending_options.request
 @sending_options.timeout
 @sending_options.resume
-@options.project
+@place
 @options.receiving
 @options.topic
 @options.payload_bucket

@@ -6,7 +6,7 @@ This module and those of the commands import nothing heavy, so that --help and c
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -62,6 +62,8 @@ SECTIONS = {
     "Results": ("--json", "--output", "--timeout", "--no-wait", "--unsent", "--log"),
     "Where to": (
         "--project",
+        "--broker",
+        "--kafka-config",
         "--topic",
         "--response-topic",
         "--subscription",
@@ -75,7 +77,12 @@ SECTIONS = {
 
 
 class Command(click.Command):
-    """A command with --debug. It refuses variables with an old name, so that no setting is silently ignored."""
+    """A command with --debug. It refuses variables with an old name, so that no setting is silently ignored.
+
+    `sections`: the headings of --help, and the options below each.
+    """
+
+    sections: Mapping[str, Sequence[str]] = SECTIONS
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -92,10 +99,10 @@ class Command(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options under the headings of SECTIONS, then the others."""
-        listed: dict[str, list[tuple[str, str]]] = {name: [] for name in (*SECTIONS, "Options")}
+        listed: dict[str, list[tuple[str, str]]] = {name: [] for name in (*self.sections, "Options")}
         for param in self.get_params(ctx):
             if isinstance(param, click.Option) and (row := param.get_help_record(ctx)):
-                section = next((name for name, flags in SECTIONS.items() if {*flags} & {*param.opts}), "Options")
+                section = next((name for name, flags in self.sections.items() if {*flags} & {*param.opts}), "Options")
                 listed[section].append(row)
         for section, rows in listed.items():
             if rows:
@@ -225,7 +232,6 @@ class PathText(FilePath):
 
 SECONDS = Number(0, MAX_SECONDS, positive=True, kind="number of seconds")
 
-
 topic = option(
     "--topic",
     default="req_predict",
@@ -263,7 +269,6 @@ state = option(
 )
 """Declares --state."""
 
-
 project = option(
     "--project",
     default="",
@@ -283,9 +288,12 @@ receiving = together(
     ),
     option(
         "--subscription",
+        "--group",
+        "subscription",
         default="",
         metavar="NAME",
-        help="Receive through this subscription, which exists for this client alone, and not through a temporary one.",
+        help="Receive through this subscription, which exists for this client alone, and not through a temporary one. "
+        "With Kafka it is a consumer group.",
     ),
 )
 """Declares --response-topic and --subscription."""

@@ -29,6 +29,7 @@ COMMANDS = {
     "index": ("client.cli.similar", "Index the features of images."),
     "similar": ("client.cli.similar", "List the indexed images that resemble one."),
     "dead-letters": ("client.cli.dead_letters", "List, show, redrive and purge dead letters."),
+    "bridge": ("client.cli.bridge", "Move requests and responses from one broker to another."),
     "plan": ("client.cli.plan", "Size, price and simulate a deployment."),
     "doctor": ("client.cli.doctor", "Check a deployment, and name the fixes."),
     "scale": ("client.cli.delegate", "Set the instances of a worker pool."),

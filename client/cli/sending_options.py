@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from client.cli.broker_options import place
 from client.cli.options import (
     EXPLANATIONS,
     SECONDS,
@@ -17,7 +18,6 @@ from client.cli.options import (
     option,
     output,
     payload_bucket,
-    project,
     state,
     together,
     topic,
@@ -177,7 +177,7 @@ timeout = option(
 as_json = option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 """Declares --json of a command that prints one result."""
 
-resending = together(as_json, output, timeout, _sending, project, response_place, topic, payload_bucket)
+resending = together(as_json, output, timeout, _sending, place, response_place, topic, payload_bucket)
 """Declares what the commands share that publish images which they find themselves."""
 
 receiving = together(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from client.jobs.job import Job
     from client.sources.source import AnySource
 
-_FIXED = ("project", "topic", "response_topic", "subscription", "bucket", "prefix", "url")
+_FIXED = ("project", "broker", "topic", "response_topic", "subscription", "bucket", "prefix", "url")
 _OPTIONS = ("top_k", "model", "explain", "features", "expires_in", "gather", "responses")
 """Parameters: what --resume must find in the job unchanged; what it cannot change."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from client.cli import options
+from client.cli.broker_options import pubsub_only
 from client.cli.dead_letter_options import Group
 from client.gcp import Cloud, UsageError
 
@@ -55,6 +56,7 @@ _common = options.together(
     options.option("--timeout", type=options.SECONDS, metavar="SECONDS", help="Longest wait.  [default: a day]"),
     options.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON line."),
     options.project,
+    pubsub_only,
     options.option(
         "--topic",
         default="req_train",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from client.cli import options
+from client.cli.broker_options import place
 from client.gcp import Cloud
 
 if TYPE_CHECKING:
@@ -33,22 +34,22 @@ Exit codes:
   2    wrong usage
   130  interrupted with Ctrl-C""",
 )
-@options.project
+@place
 @options.receiving
 @options.option("--json", "as_json", is_flag=True, help="Print one JSON line for each response.")
 @options.option("--limit", type=options.Number(1, whole=True), metavar="N", help="End after N responses.")
-def watch(project: str, response_topic: str, subscription: str, as_json: bool, limit: int | None) -> int:
+def watch(response_topic: str, subscription: str, as_json: bool, limit: int | None, **place: str) -> int:
     """Print every response as it arrives, until Ctrl-C.
 
     \b
     Example:
       predictions watch --json --limit 10
     """
-    from client import emulators
     from client.results.output import Messages
-    from client.transport.response_subscription import ResponseSubscription
+    from client.transport.broker import broker_of
 
-    emulators.check_answers(emulators.PUBSUB)
+    broker = broker_of(Cloud(response_topic=response_topic, **place))
+    broker.check(response_topic)
     messages = Messages()
     arrived: queue.Queue[Response | str] = queue.Queue(_MAX_QUEUED)
     done = threading.Event()
@@ -59,8 +60,7 @@ def watch(project: str, response_topic: str, subscription: str, as_json: bool, l
             with suppress(queue.Full):
                 return arrived.put(received, timeout=_POLL_S)
 
-    cloud = Cloud(project, response_topic=response_topic)
-    with ResponseSubscription(cloud, put, put, messages.show, subscription=subscription, all_clients=True) as responses:
+    with broker.responses(put, put, messages.show, subscription=subscription, all_clients=True) as responses:
         try:
             messages.show(f"watching {responses.path}; Ctrl-C ends it")
             return _show(arrived, messages, as_json, limit)

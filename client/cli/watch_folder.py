@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from client.cli import options, sending_options
+from client.cli.broker_options import place
 from client.cli.job_options import open_store
 from client.gcp import Cloud, UsageError
 
@@ -52,7 +53,7 @@ Exit codes:
 @options.option("--json", "as_json", is_flag=True, help="Print one JSON line for each image.")
 @options.output
 @sending_options.request
-@options.project
+@place
 @options.receiving
 @options.topic
 @options.payload_bucket
@@ -84,9 +85,9 @@ def watch_folder(
       predictions watch-folder inbox/ --move-to done/
       predictions watch-folder inbox/ --once
     """
-    from client import emulators
     from client.results.output import Messages
     from client.transport.base import SendOptions
+    from client.transport.broker import check_reachable
     from client.transport.topic import inline_limit
     from client.watching.connection import Route, watch_steadily
     from client.watching.done_folder import DoneFolder
@@ -96,8 +97,8 @@ def watch_folder(
     if not folder.is_dir():
         raise UsageError(f"DIR is {str(folder)!r}; it must be a folder that exists")
     mover = DoneFolder(done, folder) if done else None
-    emulators.check_answers(emulators.PUBSUB, *([emulators.STORAGE] if places["bucket"] else []))
-    cloud = Cloud(places["project"], places["topic"], places["response_topic"])
+    cloud = Cloud(**{name: places[name] for name in ("project", "topic", "response_topic", "broker", "kafka_config")})
+    check_reachable(cloud, bucket=places["bucket"])
     route = Route(cloud, SendOptions(top_k, model), places["bucket"], inline_limit(environ))
     messages = Messages()
     with open_store(state) as store:
@@ -124,7 +125,7 @@ def _definition(folder: Path, places: Mapping[str, str], request: SendOptions) -
         command=COMMAND,
         described=str(folder),
         client_id=uuid.uuid4().hex,
-        place=current_place(),
+        place="" if places["broker"] else current_place(),
         selection=selection(folder),
         options=request,
         **places,

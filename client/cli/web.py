@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import click
 
 from client.cli import options
+from client.cli.broker_options import pubsub_only
 from client.gcp import Cloud, UsageError
 
 PORT = 8030
@@ -33,6 +34,7 @@ Exit codes:
     "--server", default="", metavar="URL", help="Post all images to the worker at URL; no topic is used then."
 )
 @options.project
+@pubsub_only
 @options.topic
 @options.option(
     "--response-topic",

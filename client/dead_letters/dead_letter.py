@@ -21,7 +21,14 @@ MAX_REDRIVES = 3
 _SOURCE = "CloudPubSubDeadLetterSource"
 """The start of the names of the attributes that Pub/Sub adds to a dead letter ("Handle message failures")."""
 
-NO_DEAD_LETTER = "no dead letter: it lacks the attributes that Pub/Sub adds to one"
+_OF_KAFKA = "dead_letter_"
+"""The start of the names of the headers that the worker adds to a dead letter on Kafka."""
+
+_REASON = f"{_OF_KAFKA}reason"
+
+_ADDED = (_SOURCE, _OF_KAFKA)
+
+NO_DEAD_LETTER = "no dead letter: it lacks the attributes that Pub/Sub, or on Kafka the worker, adds to one"
 
 _TRAINING = "req_train-sub"
 """The subscription of training requests, after the prefix of a deployment. Their dead letters are no image requests."""
@@ -31,7 +38,7 @@ _SENT = f"{_SOURCE}TopicPublishTime"
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message of the dead-letter subscription. `died_at` is when Pub/Sub moved it there; `request` is decoded.
+    """A message with a dead letter. `died_at` is when it was moved there; `request` is decoded.
 
     Of a message with several `images`, it is the first request that is not rejected.
     """
@@ -46,7 +53,7 @@ class DeadLetter:
 
     @classmethod
     def read(cls, message: Any) -> DeadLetter:
-        """Read a PubsubMessage of Google's client. Never raises: what is no request has a Rejected."""
+        """Read a PubsubMessage of Google's client, or what has its fields. What is no request has a Rejected."""
         died_at = message.publish_time.astimezone(UTC)
         envelope = Envelope(message.message_id, message.data, dict(message.attributes), died_at)
         several = decode_lines(envelope) if has_lines(envelope.attributes) else decode(envelope)
@@ -70,10 +77,10 @@ class DeadLetter:
     def request_attributes(self) -> dict[str, str]:
         """Return the attributes with which the request is published again.
 
-        Those of Pub/Sub are left out. A request without an id of its own was announced under the id of this message, so
-        this id becomes its request_id: the new response then replaces the announced one.
+        Those of a dead letter are left out. A request without an id of its own was announced under the id of this
+        message, so this id becomes its request_id: the new response then replaces the announced one.
         """
-        own = {name: text for name, text in self.attributes.items() if not name.startswith(_SOURCE)}
+        own = {name: text for name, text in self.attributes.items() if not name.startswith(_ADDED)}
         if self.request.request_id == self.message_id:
             own["request_id"] = self.message_id
         return own | {REDRIVEN: str((self.redrives or 0) + 1)}
@@ -95,8 +102,8 @@ class DeadLetter:
 
     @property
     def is_dead(self) -> bool:
-        """Whether Pub/Sub moved this message here: it adds attributes to each dead letter."""
-        return any(name.startswith(_SOURCE) for name in self.attributes)
+        """Whether this message was moved here: each dead letter has attributes that say so."""
+        return any(name.startswith(_ADDED) for name in self.attributes)
 
     def foreign(self) -> str:
         """Return why this message is no dead letter of a request, or ""."""
@@ -117,7 +124,9 @@ class DeadLetter:
         """The reason that the message itself shows, whatever was announced, or ""."""
         if problem := self.foreign():
             return problem
-        return f"invalid: {self.request.reason}" if isinstance(self.request, Rejected) else ""
+        return self.attributes.get(_REASON) or (
+            f"invalid: {self.request.reason}" if isinstance(self.request, Rejected) else ""
+        )
 
     @property
     def sent_at(self) -> str:

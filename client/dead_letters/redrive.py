@@ -5,12 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Self
 
+from client.dead_letters.brokers import PAGE, DeadLetters, Requests
 from client.dead_letters.dead_letter import DeadLetter
-from client.dead_letters.subscription import ADVICE, PAGE, DeadLetterSubscription
-from client.gcp import UPLOAD_TIMEOUT_S, Cloud, pubsub_retry
-from client.text import SendError, plain
 
 _CALL_BYTES = 4_000_000
 """Bytes of the payloads that share a publish call, which may have 10 MB. A larger one has a call of its own."""
@@ -19,51 +16,15 @@ Judged = tuple[DeadLetter, str]
 """A dead letter and the obstacle to its redrive, "" for none."""
 
 
-class RequestPublisher:
-    """Publishes requests again; a context manager."""
-
-    def __init__(self, cloud: Cloud) -> None:
-        self._topic = cloud.topic_path(cloud.topic)
-
-    def __enter__(self) -> Self:
-        from google.pubsub_v1 import PublisherClient
-
-        self._client = PublisherClient()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._client.transport.close()
-
-    def publish(self, dead_letters: list[DeadLetter]) -> None:
-        """Publish the requests of dead letters in one call; returns when the broker has them.
-
-        Raises InvalidArgument when one of them is refused, and SendError for other errors. Then none is published.
-        """
-        from google.api_core.exceptions import GoogleAPIError, InvalidArgument
-
-        messages = [
-            {"data": each.data, "attributes": each.request_attributes(), "ordering_key": each.ordering_key}
-            for each in dead_letters
-        ]
-        request = {"topic": self._topic, "messages": messages}
-        try:
-            self._client.publish(request=request, retry=pubsub_retry(), timeout=UPLOAD_TIMEOUT_S)
-        except InvalidArgument:
-            raise
-        except GoogleAPIError as exc:
-            advice = ADVICE.get(type(exc).__name__, "")
-            raise SendError(f"no request can be published: {plain(exc, self._topic)}{advice}") from exc
-
-
 class Redrive:
-    """One run over a subscription. `chosen` are request or message ids; without any, all dead letters are meant.
+    """One run over dead letters. `chosen` are request or message ids; without any, all dead letters are meant.
 
     `limit` is the most requests to publish, and `rate` the most a second.
     """
 
     def __init__(
         self,
-        subscription: DeadLetterSubscription,
+        subscription: DeadLetters,
         *,
         chosen: set[str] | None = None,
         limit: int | None = None,
@@ -88,7 +49,7 @@ class Redrive:
             self.count += sum(not obstacle for _, obstacle in page)
             yield from page
 
-    def run(self, publisher: RequestPublisher) -> Iterator[Judged]:
+    def run(self, publisher: Requests) -> Iterator[Judged]:
         """Publish and ack what `plan` would name without an obstacle. Yields what became of each.
 
         Raises the error of a failed call; the dead letters of this call stay, and so do those after it.
@@ -102,22 +63,13 @@ class Redrive:
             if self._rate and self.count > before:
                 self._sleep(max(0.0, started + self.count / self._rate - time.monotonic()))
 
-    def _publish(self, publisher: RequestPublisher, group: list[DeadLetter]) -> Iterator[Judged]:
-        from google.api_core.exceptions import InvalidArgument
-
-        try:
-            publisher.publish(group)
-        except InvalidArgument:
-            if len(group) == 1:
-                yield group[0], "the broker refuses it as invalid"
-            else:
-                for each in group:
-                    yield from self._publish(publisher, [each])
-            return
-        self._published |= {each.request.request_id: (each.redrives or 0) + 1 for each in group}
-        self.count += len(group)
-        self._subscription.ack(each.message_id for each in group)
-        yield from ((each, "") for each in group)
+    def _publish(self, publisher: Requests, group: list[DeadLetter]) -> Iterator[Judged]:
+        refused = publisher.publish(group)
+        taken = [each for each in group if each.message_id not in refused]
+        self._published |= {each.request.request_id: (each.redrives or 0) + 1 for each in taken}
+        self.count += len(taken)
+        self._subscription.ack(each.message_id for each in taken)
+        yield from ((each, "the broker refuses it" if each.message_id in refused else "") for each in group)
 
     def _pages(self) -> Iterator[list[Judged]]:
         """Yield the chosen dead letters with their obstacles, never more than the limit without one."""

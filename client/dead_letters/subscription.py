@@ -40,6 +40,7 @@ class DeadLetterSubscription:
 
     def __init__(self, path: str, log: Callable[[str], None]) -> None:
         self.path, self._log = path, log
+        self.until = f"nothing arrives for {WAIT_S:g} s"
         self._lock = threading.Lock()
         self._held: dict[str, str] = {}
         self._seen: set[str] = set()
@@ -88,6 +89,10 @@ class DeadLetterSubscription:
         self._acked |= {*held}
         for some in _chunks(ids):
             self._client.acknowledge(subscription=self.path, ack_ids=some, retry=pubsub_retry(), timeout=CALL_TIMEOUT_S)
+
+    def delete(self, message_ids: Iterable[str]) -> None:
+        """Remove dead letters for good, as `ack` does."""
+        self.ack(message_ids)
 
     def _pull(self, size: int) -> list[Any]:
         """Pull up to `size` dead letters. None means that there are none, and not that the broker is silent."""

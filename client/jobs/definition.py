@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from client.emulators import PUBSUB
+from client.gcp import Cloud
 from client.text import printable
 from client.transport.base import SendOptions
 
@@ -27,8 +28,10 @@ class Definition:
 
     `described` tells in a few words what is sent, and `selection` holds the parameters that name it. `client_id` is the
     `reply_to` of the requests, empty where no response is requested. `subscription` is one that existed before; without
-    it the job has its own. `place` is where the topics are: one of PLACES, empty for a job over HTTP. `folder` is the
-    command's working folder, where the selection's relative paths begin, and `machine` the host where its files lie.
+    it the job has its own. `place` is where the topics are: one of PLACES, empty for a job over HTTP or Kafka. `broker`
+    is the address of the Kafka cluster that has the topics, and `kafka_config` the file with the properties for it.
+    `folder` is the command's working folder, where the selection's relative paths begin, and `machine` the host where
+    its files lie.
     """
 
     command: str
@@ -42,10 +45,24 @@ class Definition:
     prefix: str = ""
     url: str = ""
     place: str = ""
+    broker: str = ""
+    kafka_config: str = ""
     folder: str = ""
     machine: str = ""
     selection: Mapping[str, Any] = field(default_factory=dict)
     options: SendOptions = field(default_factory=SendOptions)
+
+    @property
+    def cloud(self) -> Cloud:
+        """Where the topics are. A job without a request topic has Cloud's."""
+        topics = {"topic": self.topic} if self.topic else {}
+        return Cloud(
+            self.project,
+            response_topic=self.response_topic,
+            broker=self.broker,
+            kafka_config=self.kafka_config,
+            **topics,
+        )
 
     @property
     def ordering_key(self) -> str:

@@ -29,7 +29,7 @@ def describe(job: Job) -> dict[str, Any]:
         "created_at": datetime.fromtimestamp(job.created_at, UTC).isoformat(timespec="seconds"),
         "command": made.command,
         "sends": made.described,
-        "to": made.url or (made.bucket if made.command == "upload" else made.topic),
+        "to": made.url or (made.bucket if made.command == "upload" else f"{made.broker}/{made.topic}".lstrip("/")),
         "images": counts.total,
         "all_images_known": is_listed,
         "sent": counts.sent,

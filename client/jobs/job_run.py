@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 
-from client.gcp import RETRY_S, Cloud
+from client.gcp import RETRY_S
 from client.images import AnyImage, Image
 from client.jobs.job import Job
 from client.results.request_tracker import RequestTracker
 from client.sources.source import AnySource
 from client.text import StoreError, plain
-from client.transport.response_subscription import ResponseSubscription
+from client.transport.broker import broker_of
+from client.transport.receiving import Responses
 from client.transport.topic import TopicTransport, inline_limit, open_topic
 from functions.messages.contract import Response
 
@@ -37,16 +38,15 @@ class JobRun:
         self.job, self.source, self.is_resumed, self.is_kept = job, source, is_resumed, is_kept
         self.tracker = RequestTracker()
         self._show, self._retry_s = show, min(RETRY_S, retry_s)
-        self._subscription: ResponseSubscription | None = None
+        self._subscription: Responses | None = None
         self._attempted: dict[str, Image] = {}
 
-    def responses(self, cloud: Cloud) -> ResponseSubscription | None:
-        """Return the subscription for the responses, not opened yet; None where no response is requested."""
+    def responses(self) -> Responses | None:
+        """Return what receives the responses, not opened yet; None where no response is requested."""
         definition = self.job.definition
         if not definition.client_id:
             return None
-        self._subscription = ResponseSubscription(
-            cloud,
+        self._subscription = broker_of(definition.cloud).responses(
             self._receive,
             self.tracker.abort,
             self._show,
@@ -61,11 +61,10 @@ class JobRun:
     def open_topic(self, environ: Mapping[str, str]) -> AbstractContextManager[TopicTransport]:
         """Return the transport that publishes the job's images, not opened yet. Raises UsageError."""
         made = self.job.definition
-        cloud = Cloud(made.project, made.topic, made.response_topic)
         return open_topic(
-            cloud,
+            made.cloud,
             self.tracker,
-            self.responses(cloud),
+            self.responses(),
             options=made.options,
             payload_bucket=made.bucket,
             inline_limit=inline_limit(environ),

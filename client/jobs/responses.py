@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
-from client.emulators import PUBSUB, check_answers
-from client.gcp import Cloud, UsageError
+from client.emulators import PUBSUB
+from client.gcp import UsageError
 from client.jobs.definition import current_place
 from client.jobs.hold import held
 from client.jobs.job import Job
 from client.text import StoreError, plain
-from client.transport.response_subscription import ResponseSubscription
+from client.transport.broker import broker_of
 from functions.messages.contract import Response
 
 
@@ -67,10 +67,9 @@ def receiving(job: Job, log: Callable[[str], None]) -> Iterator[Receiver]:
     if not definition.client_id:
         raise UsageError(f"job {job.id} was sent without a request for responses")
     check_place(job)
-    check_answers(PUBSUB)
-    cloud = Cloud(definition.project, definition.topic, definition.response_topic)
-    responses = ResponseSubscription(
-        cloud,
+    broker = broker_of(definition.cloud)
+    broker.check(definition.response_topic)
+    responses = broker.responses(
         receiver.take,
         receiver.end,
         log,

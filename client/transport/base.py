@@ -1,15 +1,17 @@
-"""What all transports share: their Protocol, the options of a request, and `send_all`, which drives any of them."""
+"""What all transports share: their Protocols, the options of a request, and `send_all`, which drives any of them."""
 
 from __future__ import annotations
 
 import mimetypes
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from client.images import Image
 from client.results.request_tracker import Outcome, RequestTracker
+from client.text import SendError
 from client.transport import send_pool
 from functions.messages.contract import encode_time
 
@@ -36,6 +38,25 @@ class Transport(Protocol):
 
     def send(self, image: Image) -> Sent:
         """Send one image; returns when it has left this machine. Raises the error that prevented it."""
+        ...
+
+
+class Publisher(Protocol):
+    """Publishes on one topic. Callable from any thread."""
+
+    def publish(self, data: bytes, attributes: Mapping[str, str], ordering_key: str = "") -> Future[str]:
+        """Publish a message; the future ends when the broker has it, or with the error. May raise that at once.
+
+        Messages with the same ordering key are published in the order of the calls.
+        """
+        ...
+
+    def failed(self, exc: BaseException, ordering_key: str = "") -> SendError:
+        """Return the error of a message that was not published, and let the next ones of its ordering key follow."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection. Call it only when nothing is being published."""
         ...
 
 

@@ -12,7 +12,7 @@ from client.images import Image
 from client.results.request_tracker import Outcome, Requests, RequestTracker
 from client.text import SendError
 from client.transport.base import SendOptions, Sent, content_type, cut
-from client.transport.response_subscription import ResponseSubscription, reply_address
+from client.transport.receiving import Responses, reply_address
 from functions.messages.contract import ObjectRef, upload_id
 from functions.messages.trace_context import HEADER, TraceContext
 
@@ -90,7 +90,7 @@ def open_bucket(
     cloud: Cloud,
     name: str,
     tracker: RequestTracker,
-    responses: ResponseSubscription | None,
+    responses: Responses | None,
     *,
     prefix: str = "",
     options: SendOptions | None = None,

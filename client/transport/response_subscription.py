@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from client.gcp import CALL_TIMEOUT_S, RETRY_S, Cloud, pubsub_retry
-from client.text import SendError, StoreError, brief, plain
-from functions.messages.contract import KIND
-from functions.messages.response_list import BATCH, decode_responses
+from client.text import SendError, StoreError, plain
+from client.transport.receiving import Decode, Journal, pass_on
 
 ACK_DEADLINE_S = 20
 """Seconds to ack a response. Google's library extends the lease of one that is held longer, as by a slow terminal. The
@@ -29,18 +28,6 @@ _MAX_OUTSTANDING = 500
 """Responses in memory at the same time, each of about 100 kB at most."""
 
 _REPLY_TO_FILTER = re.compile(r'\s*attributes\.reply_to\s*=\s*"([^"\\]+)"\s*')
-
-
-class Journal(Protocol):
-    """Where `on_response` records responses before they are acked."""
-
-    def when_saved(self, action: Callable[[], None]) -> None:
-        """Call `action`, at once or from another thread, when what is recorded so far is saved."""
-        ...
-
-    def save(self) -> None:
-        """Save what is recorded. Raises StoreError."""
-        ...
 
 
 class ResponseSubscription:
@@ -70,7 +57,7 @@ class ResponseSubscription:
         keep: Callable[[], bool] = bool,
         must_exist: bool = False,
         journal: Journal | None = None,
-        decode: Callable[[bytes, Mapping[str, str]], Any] | None = None,
+        decode: Decode | None = None,
     ) -> None:
         self.client_id, self._may_exist = client_id or uuid.uuid4().hex, bool(client_id)
         self._keep, self._must_exist, self.is_new = keep, must_exist, False
@@ -150,26 +137,23 @@ class ResponseSubscription:
 
     def _receive(self, message: Any) -> None:
         """Pass a message on as a response. Checks `reply_to` again, because not every server applies filters."""
-        is_mine = self._all_clients or message.attributes.get("reply_to") == self.client_id
-        if is_mine and (self._decode or message.attributes.get(KIND, BATCH) == BATCH):
-            try:
-                for response in self._decoded(message):
-                    self._on_response(response)
-            except ValueError as exc:
-                request_id = brief(message.attributes.get("request_id", "unknown"))
-                self._log(f"dropped a message that is no response (request {request_id}): {brief(str(exc))}")
-            except OSError:
-                message.nack()
-                return
+        reply_to = None if self._all_clients else self.client_id
+        try:
+            pass_on(
+                message.data,
+                message.attributes,
+                self._on_response,
+                self._log,
+                reply_to=reply_to,
+                decode=self._decode,
+            )
+        except OSError:
+            message.nack()
+            return
         if self._journal:
             self._journal.when_saved(message.ack)
         else:
             message.ack()
-
-    def _decoded(self, message: Any) -> list[Any]:
-        if self._decode:
-            return [self._decode(message.data, message.attributes)]
-        return decode_responses(message.data, message.attributes)
 
     def _ended(self, stream: Any) -> None:
         if not stream.cancelled() and (exc := stream.exception()):
@@ -203,13 +187,3 @@ class ResponseSubscription:
                 self._log(f"{self.path} could not be deleted ({plain(exc)}); it expires after eight days")
         finally:
             self._client.close()
-
-
-@contextmanager
-def reply_address(responses: ResponseSubscription | None) -> Iterator[str | None]:
-    """Receive responses during the block. Yields the client id for `reply_to`; None without a subscription."""
-    if responses is None:
-        yield None
-    else:
-        with responses:
-            yield responses.client_id

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
 
-from client.gcp import CALL_TIMEOUT_S, UPLOAD_TIMEOUT_S, Cloud, UsageError, publisher, pubsub_retry
+from client.gcp import CALL_TIMEOUT_S, UPLOAD_TIMEOUT_S, Cloud, UsageError
 from client.images import Image
 from client.results.request_tracker import Outcome, Requests, RequestTracker
 from client.text import SendError
-from client.transport.base import EACH, SendOptions, Sent, content_type, cut
+from client.transport.base import EACH, Publisher, SendOptions, Sent, content_type, cut
+from client.transport.broker import broker_of
 from client.transport.bucket import Bucket, object_name
 from client.transport.gatherer import AUTO, AUTO_BYTES, Gathered, Gatherer, images_of, threads_of
-from client.transport.response_subscription import ResponseSubscription, reply_address
+from client.transport.receiving import Responses, reply_address
 from functions.messages.contract import ObjectRef, encode_reference
 from functions.messages.image_lines import RESPONSES
 from functions.messages.trace_context import TraceContext
-
-if TYPE_CHECKING:
-    from google.cloud.pubsub_v1 import PublisherClient
 
 INLINE_LIMIT = 1_000_000
 """Bytes of the largest image that travels in the message itself, unless the variable INLINE_LIMIT sets another size."""
@@ -46,33 +42,31 @@ def inline_limit(environ: Mapping[str, str]) -> int:
 
 
 class TopicTransport:
-    """Publishes requests. Several threads may call `send`. Transports may share a `connection`.
+    """Publishes requests. Several threads may call `send`. Transports may share a publisher.
 
     With an `ordering_key`, one thread publishes, and subscriptions with message ordering deliver in that order.
     """
 
     def __init__(
         self,
-        cloud: Cloud,
+        publisher: Publisher,
         tracker: Requests,
         options: SendOptions,
         reply_to: str | None,
         payload_bucket: Bucket | None,
         inline_limit: int = INLINE_LIMIT,
-        connection: PublisherClient | None = None,
         ordering_key: str = "",
     ) -> None:
+        self._publisher = publisher
         self._tracker, self._options, self._reply_to = tracker, options, reply_to
         self._payload_bucket, self._inline_limit = payload_bucket, inline_limit
         self._folder = reply_to or uuid.uuid4().hex
-        self._topic = cloud.topic_path(cloud.topic)
         self._ordering_key = cut(ordering_key, _ATTRIBUTE_BYTES)
-        self._publisher = connection or publisher(ordered=bool(ordering_key))
         most = images_of(self._options.gather)
         self._gatherer: Gatherer | None = None
         if most > 1 and not ordering_key:
             asked = {} if self._options.responses == EACH else {RESPONSES: self._options.responses}
-            self._gatherer = Gatherer(self._publish, most, asked)
+            self._gatherer = Gatherer(publisher.publish, most, asked)
 
     @property
     def threads(self) -> int:
@@ -96,11 +90,6 @@ class TopicTransport:
             self._tracker.settle(Outcome(image, request_id, trace_id=trace.trace_id))
         return Sent(request_id, trace.trace_id)
 
-    def close(self) -> None:
-        """Close the connection. Call it only when no thread is sending."""
-        self._publisher.stop()
-        self._publisher.transport.close()
-
     def _upload(self, image: Image, request_id: str) -> ObjectRef:
         assert self._payload_bucket is not None
         name = object_name(image.filename, f"{self._folder}/{request_id}/")
@@ -115,17 +104,6 @@ class TopicTransport:
             attributes["content_type"] = kind
         return attributes
 
-    def _publish(self, data: bytes, attributes: Mapping[str, str]) -> Future[str]:
-        published: Future[str] = self._publisher.publish(
-            self._topic,
-            data,
-            self._ordering_key,
-            retry=pubsub_retry(),
-            timeout=UPLOAD_TIMEOUT_S,
-            **attributes,
-        )
-        return published
-
     def _is_gathered(self, content: bytes | ObjectRef) -> bool:
         is_small = isinstance(content, ObjectRef) or len(content) <= AUTO_BYTES
         return is_small or self._options.gather != AUTO
@@ -137,20 +115,16 @@ class TopicTransport:
                 self._gatherer.send(Gathered(content, attributes), _CONFIRM_S)
             else:
                 data = encode_reference(content) if isinstance(content, ObjectRef) else content
-                self._publish(data, attributes).result(_CONFIRM_S)
+                self._publisher.publish(data, attributes, self._ordering_key).result(_CONFIRM_S)
         except Exception as exc:
-            if self._ordering_key:
-                # After most failures the library publishes nothing more of the key. After the others nothing is paused.
-                with suppress(RuntimeError):
-                    self._publisher.resume_publish(self._topic, self._ordering_key)
-            raise SendError.of_call("it could not be published", exc, self._topic) from exc
+            raise self._publisher.failed(exc, self._ordering_key) from exc
 
 
 @contextmanager
 def open_topic(
     cloud: Cloud,
     tracker: RequestTracker,
-    responses: ResponseSubscription | None,
+    responses: Responses | None,
     *,
     options: SendOptions | None = None,
     payload_bucket: str = "",
@@ -163,17 +137,9 @@ def open_topic(
     """
     with reply_address(responses) as reply_to:
         bucket = Bucket(cloud, payload_bucket) if payload_bucket else None
-        transport = TopicTransport(
-            cloud,
-            tracker,
-            options or SendOptions(),
-            reply_to,
-            bucket,
-            inline_limit,
-            ordering_key=ordering_key,
-        )
-        yield transport
+        publisher = broker_of(cloud).publisher(ordered=bool(ordering_key))
+        yield TopicTransport(publisher, tracker, options or SendOptions(), reply_to, bucket, inline_limit, ordering_key)
         if tracker.all_sent:
-            transport.close()
+            publisher.close()
             if bucket:
                 bucket.close()

@@ -6,23 +6,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from client.gcp import Cloud, publisher
+from client.gcp import Cloud
 from client.jobs.hold import held
 from client.jobs.job import Job
 from client.results.output import Messages
 from client.text import SendError, StoreError, brief, plain
-from client.transport.base import SendOptions
+from client.transport.base import Publisher, SendOptions
+from client.transport.broker import broker_of
 from client.transport.bucket import Bucket
-from client.transport.response_subscription import ResponseSubscription
 from client.transport.topic import TopicTransport
 from client.watching.backoff import Backoff
 from client.watching.folder_watch import Disconnected, FolderWatch
 from client.watching.publishing import Publishing, Untracked
-
-if TYPE_CHECKING:
-    from google.cloud.pubsub_v1 import PublisherClient
 
 _STABLE_S = 60.0
 """Seconds that a connection must last for the next pause to be a short one."""
@@ -43,11 +39,11 @@ def watch_steadily(watch: FolderWatch, job: Job, route: Route, messages: Message
 
     Raises SendError and StoreError when the first connection fails, and UsageError when another command has the job.
     """
-    backoff, was_connected, connection = Backoff(), False, publisher()
+    backoff, was_connected, publisher = Backoff(), False, broker_of(route.cloud).publisher()
     while True:
         began = time.monotonic()
         try:
-            with _connected(watch, job, route, messages, connection) as publishing:
+            with _connected(watch, job, route, messages, publisher) as publishing:
                 if not was_connected:
                     before = f"{job.counts().answered:,} images answered before"
                     messages.show(f"watching {brief(str(watch.folder))} as job {job.id}, {before}; Ctrl-C ends it")
@@ -70,12 +66,11 @@ def watch_steadily(watch: FolderWatch, job: Job, route: Route, messages: Message
 
 @contextmanager
 def _connected(
-    watch: FolderWatch, job: Job, route: Route, messages: Messages, connection: PublisherClient
+    watch: FolderWatch, job: Job, route: Route, messages: Messages, publisher: Publisher
 ) -> Iterator[Publishing]:
     definition = job.definition
     watch.begin()
-    responses = ResponseSubscription(
-        route.cloud,
+    responses = broker_of(route.cloud).responses(
         watch.receive,
         watch.end,
         messages.show,
@@ -86,7 +81,7 @@ def _connected(
     with held(job, watch.end), responses:
         bucket = Bucket(route.cloud, route.payload_bucket) if route.payload_bucket else None
         transport = TopicTransport(
-            route.cloud, Untracked(), route.options, responses.client_id, bucket, route.inline_limit, connection
+            publisher, Untracked(), route.options, responses.client_id, bucket, route.inline_limit
         )
         if responses.is_new and (unanswered := job.counts().unanswered):
             messages.show(f"the job's subscription is gone: {unanswered:,} images are sent again")

@@ -14,6 +14,7 @@ from client.results.request_tracker import Requests
 from client.transport.base import Transport
 from client.transport.bucket import Bucket, BucketTransport
 from client.transport.http import HttpTransport
+from client.transport.pubsub_publisher import PubSubPublisher
 from client.transport.response_subscription import ResponseSubscription
 from client.transport.topic import TopicTransport
 from client.web.settings import Settings
@@ -68,7 +69,9 @@ def connected(
             assert bucket
             transport: Transport = BucketTransport(bucket, requests, made.options, responses.client_id, made.prefix)
         else:
-            topic = TopicTransport(cloud, requests, made.options, responses.client_id, bucket, settings.inline_limit)
-            stack.callback(topic.close)
-            transport = topic
+            publisher = PubSubPublisher(cloud)
+            stack.callback(publisher.close)
+            transport = TopicTransport(
+                publisher, requests, made.options, responses.client_id, bucket, settings.inline_limit
+            )
         yield Connection(transport, responses.is_new)

@@ -10,7 +10,8 @@ from typing import Any
 
 from client import emulators
 from client.dead_letters.announcements import find_reasons
-from client.dead_letters.redrive import Redrive, RequestPublisher
+from client.dead_letters.redrive import Redrive
+from client.dead_letters.request_publisher import RequestPublisher
 from client.dead_letters.subscription import ADVICE, DeadLetterSubscription
 from client.dead_letters.summary import UNKNOWN, Summary
 from client.gcp import Cloud

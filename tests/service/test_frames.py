@@ -19,6 +19,7 @@ from client.results.request_tracker import RequestTracker
 from client.sources.video import Cut, Video
 from client.text import SendError
 from client.transport.base import SendOptions
+from client.transport.pubsub_publisher import PubSubPublisher
 from client.transport.topic import TopicTransport
 from infra.local.twin import Delivery, Twin
 from tests.service.cli_harness import CommandLine
@@ -167,12 +168,11 @@ def test_a_video_that_changed_is_not_resumed(cli: CommandLine, film: Path) -> No
 
 def test_a_publisher_with_a_key_goes_on_after_a_failure(cli: CommandLine, film: Path) -> None:
     frame = next(Video(film, Cut(1000), "salt").images())
-    transport = TopicTransport(
-        Cloud("local", "late-frames"), RequestTracker(), SendOptions(), None, None, ordering_key="film.mp4"
-    )
+    publisher = PubSubPublisher(Cloud("local", "late-frames"), ordered=True)
+    transport = TopicTransport(publisher, RequestTracker(), SendOptions(), None, None, ordering_key="film.mp4")
     assert transport.threads == 1
     with pytest.raises(SendError, match="does not exist"):
         transport.send(frame)
     cli.topic("late-frames")
     assert transport.send(frame).request_id == frame.request_id
-    transport.close()
+    publisher.close()

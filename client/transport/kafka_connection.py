@@ -1,0 +1,94 @@
+"""How the client connects to Kafka, and Kafka's errors in the words of this program."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from client.gcp import KAFKA, Cloud, UsageError
+from client.text import SendError, plain, printable
+from functions.kafka.connection import BrokerUnreachable, KafkaConfigError, check_reachable, properties
+
+READ_COMMITTED = {"enable.auto.commit": False, "isolation.level": "read_committed"}
+"""Properties of every consumer: what a transaction has aborted is not read, and positions are committed here."""
+
+_FOR_ALL = {
+    "TOPIC_AUTHORIZATION_FAILED": "your user may not use {what}",
+    "GROUP_AUTHORIZATION_FAILED": "your user may not use {what}",
+    "CLUSTER_AUTHORIZATION_FAILED": "your user may not do this in the cluster",
+    "SASL_AUTHENTICATION_FAILED": "the broker refuses the credentials",
+    "_AUTHENTICATION": "the broker refuses the credentials",
+    "UNKNOWN_TOPIC_OR_PART": "{what} does not exist",
+    "_UNKNOWN_TOPIC": "{what} does not exist",
+    "_UNKNOWN_PARTITION": "{what} does not exist",
+    "UNSUPPORTED_VERSION": "the broker is too old for it",
+}
+"""Reasons, by the name of the error, that every other message and every other try meets too."""
+
+_TOO_LARGE = "MSG_SIZE_TOO_LARGE"
+_REASONS = _FOR_ALL | {
+    _TOO_LARGE: "it is larger than {what} allows: give --bucket and a smaller INLINE_LIMIT, or raise the topic's "
+    "max.message.bytes",
+    "_MSG_TIMED_OUT": "no broker confirmed it in time",
+    "_TIMED_OUT": "no answer in time",
+    "_TIMED_OUT_QUEUE": "no answer in time",
+    "_TRANSPORT": "no answer",
+    "_ALL_BROKERS_DOWN": "no answer",
+    "_QUEUE_FULL": "too many messages wait for a confirmation",
+    "NOT_ENOUGH_REPLICAS": "too few of the broker's replicas are running",
+}
+
+
+def client_properties(cloud: Cloud) -> dict[str, Any]:
+    """Return librdkafka's properties for a cluster. Raises UsageError, also where the library is missing."""
+    try:
+        return properties(cloud.broker.removeprefix(KAFKA), cloud.kafka_config, os.environ.get("KAFKA_OAUTH", ""))
+    except KafkaConfigError as exc:
+        raise UsageError(str(exc)) from None
+
+
+def check_topics(connection: dict[str, Any], topics: Sequence[str]) -> None:
+    """Check that the broker answers and has the topics. Raises SendError within ten seconds."""
+    try:
+        check_reachable(connection, topics)
+    except BrokerUnreachable as exc:
+        raise SendError(str(exc), for_all=True) from None
+
+
+def lasts(error: Any) -> bool:
+    """Whether a KafkaError comes again with every other message and every other try."""
+    return error.name() in _FOR_ALL or bool(error.fatal())
+
+
+def is_refused(exc: BaseException | Any) -> bool:
+    """Whether the broker refuses this one message for good."""
+    return error_name(exc) == _TOO_LARGE
+
+
+def error_name(exc: BaseException | Any) -> str:
+    """Return the name that Kafka's protocol gives to an error; "" for another exception."""
+    error = _error_of(exc)
+    return "" if error is None else str(error.name())
+
+
+def reason(exc: BaseException | Any, what: str) -> str:
+    """Return the reason of a KafkaError, or of an exception of Kafka's library. `what` names what the call was for."""
+    error = _error_of(exc)
+    if error is None:
+        return plain(exc, what)
+    known = _REASONS.get(error.name(), "")
+    return known.format(what=what) if known else printable(str(error.str()))
+
+
+def send_error(doing: str, exc: BaseException | Any, what: str) -> SendError:
+    """Return the error of a failed call. `doing` failed; `what` names what the call was for."""
+    error = _error_of(exc)
+    for_all = error is not None and lasts(error)
+    return SendError(f"{doing}: {reason(exc, what)}", temporary=not (for_all or is_refused(exc)), for_all=for_all)
+
+
+def _error_of(exc: BaseException | Any) -> Any:
+    """Return the KafkaError of an exception, or of what is one; None for another exception."""
+    error = exc.args[0] if isinstance(exc, Exception) and exc.args else exc
+    return error if hasattr(error, "fatal") else None
