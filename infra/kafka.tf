@@ -91,6 +91,7 @@ locals {
       KAFKA_MAX_BACKOFF_S = tostring(max(0.1, tonumber(trimsuffix(local.subscriptions[local.request_subscription].retry.maximum_backoff, "s"))))
     },
     var.managed_kafka == null ? {} : { KAFKA_OAUTH = "google" },
+    local.from_registry ? { COMPARISON_TOPIC = "${local.prefix}${local.comparison_topic}" } : {},
     length(local.kafka_secret) == 0 ? {} : { KAFKA_CONFIG = "${local.kafka_folder}/librdkafka.properties" },
   )
 }

@@ -39,7 +39,7 @@ def test_the_image_of_a_worker_on_kafka_has_kafkas_client(tools: Tools, capfd: p
     locks = "_LOCK=requirements.lock,_ALSO=requirements-kafka.lock"
     assert f"--substitutions=_IMAGE={REGISTRY}:{tag},_BASE={BASE},{locks}" in submitted(tools)
     assert not any("smoke" in words for words in tools.ran())
-    assert "no smoke test: the brokers are reached from their network only" in capfd.readouterr().err
+    assert "no smoke test: the brokers are reached from their network only" in capfd.readouterr().out
 
 
 def test_a_fixed_base_image_is_built_again(tools: Tools) -> None:
