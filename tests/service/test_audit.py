@@ -34,10 +34,11 @@ def test_the_lock_file_satisfies_the_requirements(root: Path) -> None:
     assert pinned(root / "functions" / "requirements.txt").items() <= locked(root).items()
 
 
-def test_the_lock_file_with_onnx_runtime_adds_it_alone(root: Path) -> None:
-    added = locked(root, "requirements-onnx.lock").items() - locked(root).items()
-    assert set(added) == set(pinned(root / "functions" / "requirements-onnx.txt").items())
-    assert locked(root).items() <= locked(root, "requirements-onnx.lock").items()
+@pytest.mark.parametrize("name", ["onnx", "kafka"])
+def test_a_lock_file_with_one_package_more_adds_it_alone(name: str, root: Path) -> None:
+    found = locked(root, f"requirements-{name}.lock").items()
+    assert set(found - locked(root).items()) == set(pinned(root / "functions" / f"requirements-{name}.txt").items())
+    assert locked(root).items() <= found
 
 
 @pytest.mark.parametrize("name", ["gpu-onnx", "gpu-savedmodel"])
@@ -65,6 +66,7 @@ def test_installed_versions_are_the_locked_ones(root: Path) -> None:
 def test_the_image_installs_from_the_lock_file(root: Path) -> None:
     assert "--require-hashes -r /${LOCK}" in (root / "Dockerfile").read_text()
     assert "ARG LOCK=requirements.lock\n" in (root / "Dockerfile").read_text()
+    assert "ARG ALSO=requirements.lock\n" in (root / "Dockerfile").read_text()
     assert "requirements.txt" not in (root / "Dockerfile").read_text()
 
 
