@@ -198,9 +198,7 @@ class KafkaTopics:
         consumer.close()
         return found
 
-    def answers(
-        self, wanted: set[str], timeout_s: float = 30.0, extra_s: float = 0.0, **config: Any
-    ) -> list[Response]:
+    def answers(self, wanted: set[str], timeout_s: float = 30.0, extra_s: float = 0.0, **config: Any) -> list[Response]:
         """All responses until the wanted ones have come, and those of `extra_s` more seconds."""
         seen = dict[int, list[Response]]()
 
