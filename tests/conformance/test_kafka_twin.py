@@ -14,8 +14,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from functions.kafka.connection import properties
 from infra.local import kafka_topics
 from infra.local.kafka import NoKafka, find
-from infra.local.kafka_topics import PARTITIONS, attempts
-from infra.local.topology import Topology
+from infra.local.kafka_topics import PARTITIONS
 from tests.conftest import absent
 from tests.service.test_up import UP, alive, running
 from tests.waiting import until
@@ -96,9 +95,3 @@ def test_an_unreachable_cluster_is_a_sentence(root: Path, tmp_path: Path) -> Non
     with running(root, tmp_path / "worker.log", "--broker", "kafka", env=env) as up:
         assert not up.ready() and up.process.wait(20) == 1
     assert "error: no Kafka broker at 127.0.0.1:1 answered within" in up.said
-
-
-def test_the_worker_has_the_attempts_of_the_topology() -> None:
-    given = attempts(Topology.read().with_retry(0.5, 2, 7))
-
-    assert given == {"KAFKA_MAX_ATTEMPTS": "7", "KAFKA_MIN_BACKOFF_S": "0.5", "KAFKA_MAX_BACKOFF_S": "2"}
