@@ -1,4 +1,4 @@
-"""A real Kafka broker for tests, and topics of their own: KAFKA_BOOTSTRAP names one, else ../shared/kafka is started."""
+"""A real Kafka broker for tests, and topics on it: KAFKA_BOOTSTRAP names one, else ../shared/kafka runs one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,25 @@ from functions.messages.contract import Response
 from functions.messages.response_list import decode_responses
 from tests.conftest import absent, data_folder, require
 
-START_S = 60.0
-"""Seconds for the start of a broker on a busy machine."""
+PROGRAM = data_folder().parent / "kafka" / "broker"
+"""Runs one broker: its --help tells how."""
 
-RETENTION = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
+LIMITS = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
 
 
-def command() -> Path:
-    """The program that runs a broker. Skips, or fails under CI, where there is none."""
-    require("confluent_kafka")
-    program = data_folder().parent / "kafka" / "broker"
-    if not program.is_file():
-        absent(f"no Kafka broker at {program}: set KAFKA_BOOTSTRAP to one, or SHARED to the folder that has it")
-    return program
+def missing() -> str:
+    """Why no broker can be started here, or ""."""
+    if find_spec("confluent_kafka") is None:
+        return "confluent-kafka is not installed: make setup"
+    if not PROGRAM.is_file():
+        return f"no Kafka broker at {PROGRAM}: set KAFKA_BOOTSTRAP to one, or SHARED to the folder that has it"
+    return ""
+
+
+def _required() -> None:
+    """Skip, or fail under CI, where no broker can be started."""
+    if reason := missing():
+        absent(reason)
 
 
 class Broker:
@@ -42,7 +49,7 @@ class Broker:
 
     def __init__(self, data: Path, *settings: str) -> None:
         words = [word for setting in settings for word in ("--set", setting)]
-        self._command = [str(command()), "--data", str(data), "--port", "0", *words]
+        self._command = [str(PROGRAM), "--data", str(data), "--port", "0", *words]
         self.bootstrap = ""
         self.start()
 
@@ -68,6 +75,7 @@ class Broker:
 @contextmanager
 def broker(data: Path, *settings: str) -> Iterator[Broker]:
     """A broker of the test's own, for one that is killed or set otherwise (`name=value`)."""
+    _required()
     made = Broker(data, *settings)
     try:
         yield made
@@ -83,7 +91,7 @@ def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         require("confluent_kafka")
         yield given
         return
-    command()
+    _required()
     several = "PYTEST_XDIST_WORKER" in os.environ
     folder = tmp_path_factory.getbasetemp().parent if several else tmp_path_factory.mktemp("kafka")
     shared = folder / "kafka.json"
@@ -147,7 +155,7 @@ class KafkaTopics:
 
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         names = (self.requests, f"{self.requests}-retry", self.responses, self.dead)
-        made = admin.create_topics([NewTopic(name, self.partitions, 1, config=RETENTION) for name in names])
+        made = admin.create_topics([NewTopic(name, self.partitions, 1, config=LIMITS) for name in names])
         for creation in made.values():
             creation.result(30)
 
