@@ -87,7 +87,8 @@ def create(
 
     new = [NewTopic(each.name, partitions, replicas, config=dict(each.settings)) for each in topics]
     created = []
-    for name, done in AdminClient(dict(connection)).create_topics(new, operation_timeout=_CREATE_S).items():
+    admin = AdminClient(dict(connection))  # lives for as long as its futures are waited for
+    for name, done in admin.create_topics(new, operation_timeout=_CREATE_S).items():
         try:
             done.result(_CREATE_S)
             created.append(name)
