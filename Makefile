@@ -119,7 +119,7 @@ COMPILE := ../$(SUPPLY)/uv pip compile --quiet --universal --python-version 3.11
 
 lock: $(SUPPLY)/.stamp  ## Write the requirements*.lock of functions and client from their requirements*.txt, with a hash for every file
 	cd functions && $(COMPILE) requirements.txt --output-file requirements.lock
-	cd functions && for name in onnx kafka gpu-onnx gpu-savedmodel; do \
+	cd functions && for name in kafka onnx gpu-onnx gpu-savedmodel; do \
 	  $(COMPILE) requirements-$$name.txt --constraint requirements.lock --output-file requirements-$$name.lock || exit; done
 	cd client && $(COMPILE) requirements.txt --constraint ../functions/requirements.lock --output-file requirements.lock
 

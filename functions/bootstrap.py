@@ -129,7 +129,7 @@ def _announce() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Publishers:
-    """What publishes responses and comparisons, in place of Pub/Sub."""
+    """What publishes responses and comparisons instead of Pub/Sub."""
 
     responses: ResponsePublisher
     compare: Callable[[Comparison], object]

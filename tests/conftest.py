@@ -28,6 +28,7 @@ pytest_plugins = [
     "tests.complete",
     "tests.grouping",
     "tests.isolation",
+    "tests.kafka_broker",
     "tests.memory_pipeline",
     "tests.registries",
 ]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from functions import bootstrap
@@ -36,41 +36,61 @@ CLOSE_S = 2.0
 @contextmanager
 def consuming(settings: Settings, handler: Handler) -> Iterator[Attached]:
     """Consume requests until the block ends, then drain. Raises SettingsError."""
-    producer, in_transactions = _producer(), settings.kafka_transactions == "on"
-    stream = _stream(settings, producer, in_transactions)
-    policy = RetryPolicy(stream.max_attempts, settings.kafka_min_backoff_s, settings.kafka_max_backoff_s)
-    deliveries = Deliveries(handler, names_of(settings), policy, stream.delays.add, stream.is_stopping, in_transactions)
-    watchdog = Watchdog(stream.is_reachable, handler.in_flight.longest_s, settings.pull_silence_s)
-
-    def receive(held: HeldMessage) -> None:
-        watchdog.heard()
-        deliveries.receive(held)
-
-    stream.start(receive, deliveries.refused)
+    in_transactions = settings.kafka_transactions == "on"
     try:
-        yield Attached([Stream("consumer", stream.ended)], watchdog, stream.report)
+        streams = _streams(settings, in_transactions)
+    except KafkaConfigError as exc:
+        raise SettingsError(str(exc)) from None
+    watchdog = Watchdog(streams[0].is_reachable, handler.in_flight.longest_s, settings.pull_silence_s)
+    for stream in streams:
+        policy = RetryPolicy(stream.max_attempts, settings.kafka_min_backoff_s, settings.kafka_max_backoff_s)
+        later, is_stopping = stream.delays.add, stream.is_stopping
+        deliveries = Deliveries(handler, names_of(settings), policy, later, is_stopping, in_transactions)
+        stream.start(partial(_receive, deliveries, watchdog), deliveries.refused)
+    try:
+        ended = [Stream("consumer", stream.ended) for stream in streams]
+        yield Attached(ended, watchdog, lambda: _report(streams))
     finally:
         deadline = time.monotonic() + DRAIN_S
-        stream.stop()
+        for stream in streams:
+            stream.stop()
         handler.pipeline.cancel()
         left = handler.in_flight.drain(max(0.0, deadline - time.monotonic()))
-        stream.close(CLOSE_S)
-        producer.close(CLOSE_S)
+        closed_by = time.monotonic() + CLOSE_S
+        for stream in streams:
+            stream.stop(closing=True)
+        for stream in streams:
+            stream.join(max(0.0, closed_by - time.monotonic()))
+        _producer().close(max(0.0, closed_by - time.monotonic()))
         watchdog.end()
         handler.pipeline.flush()
         log.info("worker stopped", extra={"unfinished": left})
 
 
-def _stream(settings: Settings, producer: TopicProducer, in_transactions: bool) -> KafkaStream | ShareStream:
+def _receive(deliveries: Deliveries, watchdog: Watchdog, held: HeldMessage) -> None:
+    watchdog.heard()
+    deliveries.receive(held)
+
+
+def _streams(settings: Settings, in_transactions: bool) -> Sequence[KafkaStream | ShareStream]:
+    """The consumers of the request topic and of the delay topic. Raises KafkaConfigError."""
     names, limits = names_of(settings), (settings.pull_max_messages, settings.pull_max_bytes)
-    most, supervisor = settings.kafka_max_attempts, bootstrap.supervisor()
-    try:
-        if not names.retry:
-            return ShareStream(_properties(), names, limits, most, producer.publish, supervisor)
-        publish = None if in_transactions else producer.publish
-        return KafkaStream(_properties(), names, limits, most, publish, supervisor)
-    except KafkaConfigError as exc:
-        raise SettingsError(str(exc)) from None
+    most, supervisor, publish = settings.kafka_max_attempts, bootstrap.supervisor(), _producer().publish
+    if not names.retry:
+        return [ShareStream(_properties(), names.requests, names.group, limits, most, publish, supervisor)]
+    waiting = _properties()
+    if member := waiting.get("group.instance.id"):
+        waiting = {**waiting, "group.instance.id": f"{member}-retry"}
+    return [
+        KafkaStream(made, topic, names.group, limits, most, None if in_transactions else publish, supervisor)
+        for topic, made in ((names.requests, _properties()), (names.retry, waiting))
+    ]
+
+
+def _report(streams: Sequence[KafkaStream | ShareStream]) -> dict[str, Any]:
+    """Fields for GET /health: `lag`, the messages that are not finished, where the streams know."""
+    known = [stream.lag for stream in streams if stream.lag is not None]
+    return {"lag": sum(known)} if known else {}
 
 
 def names_of(settings: Settings) -> Names:

@@ -109,6 +109,12 @@ class Assignment:
             partition.offsets.begin(message.offset())
             return Held(message, partition, self, _MEMORY + len(message.value() or b""))
 
+    def reach_end(self, topic: str, number: int, offset: int) -> None:
+        """A partition has no message that was not delivered; its next one gets this offset or a higher one."""
+        with self._changed:
+            if partition := self._partitions.get((topic, number)):
+                partition.offsets.reach_end(offset)
+
     def handle(self, held: Held) -> bool:
         """Count a message as handled from now on. False when its partition was revoked in the meantime."""
         with self._changed:
@@ -149,15 +155,15 @@ class Assignment:
                 self._release(held)
             self._changed.notify_all()
 
-    def room(self) -> int:
+    def capacity(self) -> int:
         """How many more messages may be handled."""
         with self._changed:
-            return self._room()
+            return self._capacity()
 
-    def wait_for_room(self, room: int, timeout_s: float) -> None:
+    def wait_for_capacity(self, capacity: int, timeout_s: float) -> None:
         """Wait until so many more messages may be handled, or the time is up."""
         with self._changed:
-            self._changed.wait_for(lambda: self._room() >= room, timeout_s)
+            self._changed.wait_for(lambda: self._capacity() >= capacity, timeout_s)
 
     def wait_until_settled(self, partitions: Collection[Partition], timeout_s: float) -> bool:
         """Wait until no message of these partitions is handled. Returns whether that is so."""
@@ -178,7 +184,7 @@ class Assignment:
                 behind += max(0, end - position)
         return behind
 
-    def _room(self) -> int:
+    def _capacity(self) -> int:
         return self._max_messages - self._messages if self._bytes < self._max_bytes else 0
 
     def _release(self, held: Held) -> None:

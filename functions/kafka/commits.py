@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from functions.kafka.assignment import Assignment, Held, Partition
-from functions.kafka.connection import library, sentence_of
-from functions.kafka.publisher import DEFAULTS
+from functions.kafka.connection import MAX_MESSAGE_BYTES, client, library, sentence_of
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +18,11 @@ COMMIT_S = 1.0
 CALL_S = 10.0
 """Seconds for a call of a transaction; one that may be repeated is made again."""
 
-TRANSACTION_DEFAULTS: dict[str, Any] = {**DEFAULTS, "linger.ms": 0, "transaction.timeout.ms": 30_000}
+TRANSACTION_DEFAULTS: dict[str, Any] = {
+    "linger.ms": 0,
+    "message.max.bytes": MAX_MESSAGE_BYTES,
+    "transaction.timeout.ms": 30_000,
+}
 """Properties that KAFKA_CONFIG may set otherwise. After a kill, readers wait until the open transaction times out; the
 time is longer than a restart of a broker."""
 
@@ -103,15 +106,8 @@ class Transactions:
     ) -> None:
         self._consumer, self._assignment, self._refused, self._gave_up = consumer, assignment, refused, gave_up
         self._pending: list[Held] = []
-        self._producer = library().Producer(
-            {
-                **TRANSACTION_DEFAULTS,
-                **properties,
-                "acks": "all",
-                "enable.idempotence": True,
-                "transactional.id": transactional_id,
-            }
-        )
+        config = {**TRANSACTION_DEFAULTS, **properties, "acks": "all", "transactional.id": transactional_id}
+        self._producer = client(library().Producer, config)
         self._call(self._producer.init_transactions)
 
     def step(self) -> None:

@@ -17,7 +17,7 @@ from model.text import listed, quoted
 
 log = logging.getLogger(__name__)
 
-REACH_S = 8.0
+REACH_S = 5.0
 """Seconds for the first answer of a broker: with the start of the process, a user waits less than 10."""
 
 MAX_VALUE_BYTES = 10_000_000
@@ -32,6 +32,7 @@ OURS = (
     "enable.auto.commit",
     "enable.auto.offset.store",
     "enable.idempotence",
+    "enable.partition.eof",
     "group.id",
     "isolation.level",
     "partition.assignment.strategy",
@@ -172,10 +173,18 @@ def client(kind: Callable[[dict[str, Any]], Any], config: Mapping[str, Any]) -> 
         raise KafkaConfigError(f"a property of Kafka's clients is wrong: {_without_values(exc, config)}") from None
 
 
-def answers(made: Any, topic: str, timeout_s: float) -> bool:
-    """Whether a broker answers a client within the time."""
+def admin_client(properties: Mapping[str, Any]) -> Any:
+    """A client for questions from any thread: a consumer that is polled blocks the calls of others."""
+    library()
+    from confluent_kafka.admin import AdminClient
+
+    return client(AdminClient, properties)
+
+
+def answers(admin: Any, topic: str, timeout_s: float) -> bool:
+    """Whether a broker answers within the time."""
     try:
-        made.list_topics(topic, timeout=timeout_s)
+        admin.list_topics(topic, timeout=timeout_s)
     except library().KafkaException:
         return False
     return True
@@ -198,15 +207,12 @@ def judge(error: Any) -> None:
 
 def check_reachable(properties: Mapping[str, Any], topics: Sequence[str], timeout_s: float = REACH_S) -> None:
     """Ask the brokers for the topics. Raises BrokerUnreachable or MissingTopics, within `timeout_s`."""
-    kafka = library()
-    from confluent_kafka.admin import AdminClient
-
     failures: list[str] = []
     servers = properties["bootstrap.servers"]
-    admin = AdminClient({**properties, "error_cb": lambda error: failures.append(str(error.str()))})
+    admin = admin_client({**properties, "error_cb": lambda error: failures.append(str(error.str()))})
     try:
         known = admin.list_topics(timeout=timeout_s).topics
-    except kafka.KafkaException as exc:
+    except library().KafkaException as exc:
         admin.poll(0)  # calls error_cb
         why = failures[0] if failures else sentence_of(exc)
         raise BrokerUnreachable(f"no Kafka broker at {servers} answered within {timeout_s:g} s: {why}") from None

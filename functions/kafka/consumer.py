@@ -15,8 +15,7 @@ from typing import Any
 
 from functions.kafka.assignment import Assignment, Held
 from functions.kafka.commits import Commits, OffsetCommits, Transactions
-from functions.kafka.connection import MAX_MESSAGE_BYTES, answers, client, judge, library
-from functions.kafka.deliveries import Names
+from functions.kafka.connection import MAX_MESSAGE_BYTES, admin_client, answers, client, judge, library
 from functions.kafka.publisher import Publish
 from functions.kafka.retries import Delays, wait_s
 from functions.runtime.supervised import Supervisor
@@ -30,10 +29,13 @@ BUSY_POLL_S = 0.005
 """The same with transactions while messages are handled, because the same thread commits them."""
 
 PAUSE_S = 1.0
-"""Seconds without room for another message after which partitions are paused: what is fetched is then fetched again."""
+"""Seconds without capacity after which partitions are paused: what is fetched ahead is then fetched again."""
 
 REVOKE_S = 30.0
 """Seconds for which a revoked partition is kept until its messages are answered; another worker answers the others."""
+
+LAG_S = 1.0
+"""Seconds from one look at the lag to the next."""
 
 MAX_HELD, MAX_HELD_BYTES = 1_000, 8_000_000
 """Maximum messages of the delay topic, and their bytes, that wait in memory until they are due."""
@@ -50,16 +52,18 @@ CLASSIC_DEFAULTS = {"session.timeout.ms": 20_000, "partition.assignment.strategy
 
 
 class KafkaStream:
-    """Passes on the messages of the request topic and of the delay topic, from `start` until `stop`.
+    """Passes on the messages of one topic, from `start` until `stop`; those of a delay topic when they are due.
 
-    `limits`: of the messages that are handled, and of their bytes. `publish`: publishes at once; None: in transactions.
-    `ended`: ends when no more messages are received, with the exception if the consumer failed.
+    Each topic has a consumer of its own: in one that reads two topics, a group may give all partitions of a topic to
+    one worker. `limits`: of the messages that are handled, and of their bytes. `publish`: publishes at once; None: in
+    transactions. `ended`: ends when no more messages are received, with the exception if the consumer failed.
     """
 
     def __init__(
         self,
         properties: Mapping[str, Any],
-        names: Names,
+        topic: str,
+        group: str,
         limits: tuple[int, int],
         max_attempts: int,
         publish: Publish | None,
@@ -68,7 +72,8 @@ class KafkaStream:
         self.max_attempts = max_attempts
         self.ended: Future[None] = Future()
         self.delays = Delays(MAX_HELD, MAX_HELD_BYTES)
-        self._names, self._max_messages, self._properties, self._supervisor = names, limits[0], properties, supervisor
+        self._topic, self._group, self._max_messages = topic, group, limits[0]
+        self._properties, self._supervisor = properties, supervisor
         self._assignment = Assignment(publish, *limits)
         self._stopping, self._closing = threading.Event(), threading.Event()
         self._paused: set[tuple[str, int]] = set()
@@ -78,13 +83,18 @@ class KafkaStream:
             **CONSUMER_DEFAULTS,
             **classic,
             **properties,
-            "group.id": names.group,
+            "group.id": group,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
             "on_commit": lambda error, partitions: self._committed(error, partitions),
         }
         self._consumer = client(library().Consumer, config)
+        self._admin = admin_client(properties)
         self._commits: Commits | None = None
+        self.lag: int | None = 0
+        """Messages of the assigned partitions that are not finished."""
+        self._next_lag = 0.0
 
     def start(self, receive: Callable[[Held], None], refused: Callable[[Held, str], None]) -> None:
         """Pass messages to `receive`, which must not block.
@@ -92,36 +102,37 @@ class KafkaStream:
         `refused(held, reason)` replaces what a message led to and the brokers refuse in a transaction.
         """
         self._receive, self._refused = receive, refused
-        self._thread = self._supervisor.start("kafka-consumer", self._run)
+        self._thread = self._supervisor.start(f"consume-{self._topic}", self._run)
 
-    def stop(self) -> None:
-        """Receive no more messages. Those that were received can still be finished."""
+    def stop(self, *, closing: bool = False) -> None:
+        """Receive no more messages. Those that were received can still be finished.
+
+        `closing`: commit what is finished by now, and leave the group; `join` waits for it.
+        """
         self._stopping.set()
+        if closing:
+            self._closing.set()
 
     def is_stopping(self) -> bool:
         """Whether `stop` was called."""
         return self._stopping.is_set()
 
-    def close(self, timeout_s: float) -> None:
-        """Commit what is finished, and leave the group."""
-        self._stopping.set()
-        self._closing.set()
+    def join(self, timeout_s: float) -> None:
+        """Wait until the group is left."""
         self._thread.join(timeout_s)
 
     def is_reachable(self, timeout_s: float) -> bool:
         """Whether a broker answers."""
-        return answers(self._consumer, self._names.requests, timeout_s)
+        return answers(self._admin, self._topic, timeout_s)
 
-    def report(self) -> dict[str, Any]:
-        """Fields for GET /health: `lag`, the messages of the assigned partitions that are not finished."""
-        return {"lag": self._assignment.lag(self._high)}
+    def _measure_lag(self) -> None:
+        """Note the lag, LAG_S after the last time: other threads must not ask the consumer."""
+        if time.monotonic() >= self._next_lag:
+            self._next_lag = time.monotonic() + LAG_S
+            self.lag = self._assignment.lag(self._high)
 
     def _high(self, topic: str, number: int) -> int | None:
-        place = library().TopicPartition(topic, number)
-        try:
-            _, high = self._consumer.get_watermark_offsets(place, cached=True)
-        except (library().KafkaException, RuntimeError):  # RuntimeError: it is closed
-            return None
+        _, high = self._consumer.get_watermark_offsets(library().TopicPartition(topic, number), cached=True)
         return int(high) if high >= 0 else None
 
     def _committed(self, error: Any, partitions: Sequence[Any]) -> None:
@@ -133,7 +144,7 @@ class KafkaStream:
             return OffsetCommits(self._consumer, self._assignment)
         return Transactions(
             self._properties,
-            transactional_id(self._names.group, self._properties),
+            transactional_id(self._topic, self._properties),
             self._consumer,
             self._assignment,
             self._refused,
@@ -143,13 +154,13 @@ class KafkaStream:
     def _run(self) -> None:
         try:
             commits = self._commits = self._make_commits()
-            topics = [topic for topic in (self._names.requests, self._names.retry) if topic]
             self._consumer.subscribe(
-                topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+                [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
             )
             while not self._closing.is_set():
                 self.delays.run_due()
                 commits.step()
+                self._measure_lag()
                 if self._stopping.is_set():
                     self._closing.wait(BUSY_POLL_S)
                 else:
@@ -164,36 +175,38 @@ class KafkaStream:
         self.ended.set_result(None)
 
     def _poll(self) -> None:
-        room = self._assignment.room()
-        if room <= 0:
-            self._wait_for_room()
+        capacity = self._assignment.capacity()
+        if capacity <= 0:
+            self._wait_for_capacity()
             return
         self._full_since = None
-        self._pause(self._waiting_partitions())
+        self._pause(self._all() if self.delays.is_full() else set())
         wait = BUSY_POLL_S if not self._assignment.publish and self._assignment.is_busy() else POLL_S
         first = self._consumer.poll(wait)
         if first is not None:
-            for message in [first, *(self._consumer.consume(room - 1, 0) if room > 1 else ())]:
+            for message in [first, *(self._consumer.consume(capacity - 1, 0) if capacity > 1 else ())]:
                 self._take(message)
 
-    def _wait_for_room(self) -> None:
+    def _wait_for_capacity(self) -> None:
         now = time.monotonic()
         self._full_since = self._full_since or now
         if now - self._full_since > PAUSE_S:
-            self._pause({(each.topic, each.number) for each in self._assignment.partitions()})
+            self._pause(self._all())
             message = self._consumer.poll(0)  # serves the group; of a paused partition comes nothing
             if message is not None:
                 self._take(message)
         share = 1 if not self._assignment.publish else max(1, self._max_messages // 8)
-        self._assignment.wait_for_room(share, BUSY_POLL_S if not self._assignment.publish else POLL_S / 2)
+        self._assignment.wait_for_capacity(share, BUSY_POLL_S if not self._assignment.publish else POLL_S / 2)
 
     def _take(self, message: Any) -> None:
         if error := message.error():
-            judge(error)
+            if error.code() == library().KafkaError._PARTITION_EOF:
+                self._assignment.reach_end(message.topic(), message.partition(), message.offset())
+            else:
+                judge(error)
             return
         if held := self._assignment.begin(message):
-            wait = wait_s(message) if message.topic() == self._names.retry else 0.0
-            if wait > 0:
+            if (wait := wait_s(message)) > 0:
                 self.delays.add(wait, partial(self._pass_on, held), held.size, held.partition)
             else:
                 self._pass_on(held)
@@ -202,18 +215,15 @@ class KafkaStream:
         if not self._stopping.is_set() and self._assignment.handle(held):
             self._receive(held)
 
-    def _waiting_partitions(self) -> set[tuple[str, int]]:
-        """The partitions of the delay topic, while no more of it may wait in memory."""
-        if not self.delays.is_full():
-            return set()
-        names = ((each.topic, each.number) for each in self._assignment.partitions())
-        return {name for name in names if name[0] == self._names.retry}
+    def _all(self) -> set[tuple[str, int]]:
+        """The names of the assigned partitions."""
+        return {(each.topic, each.number) for each in self._assignment.partitions()}
 
     def _pause(self, wanted: set[tuple[str, int]]) -> None:
         """Pause these partitions and no others."""
         if wanted == self._paused:
             return
-        make, assigned = library().TopicPartition, {(p.topic, p.number) for p in self._assignment.partitions()}
+        make, assigned = library().TopicPartition, self._all()
         if added := [make(*name) for name in wanted - self._paused]:
             self._consumer.pause(added)
         if removed := [make(*name) for name in (self._paused - wanted) & assigned]:
@@ -252,8 +262,8 @@ def _names(partitions: Sequence[Any]) -> list[tuple[str, int]]:
     return [(each.topic, each.partition) for each in partitions]
 
 
-def transactional_id(group: str, properties: Mapping[str, Any]) -> str:
+def transactional_id(topic: str, properties: Mapping[str, Any]) -> str:
     """The id of a worker's transactions: a static member keeps its own, so that its next start ends what is open."""
     if member := properties.get("group.instance.id"):
-        return f"{group}-{member}"
-    return f"{group}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
+        return f"{topic}-{member}"
+    return f"{topic}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"

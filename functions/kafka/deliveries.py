@@ -138,7 +138,7 @@ class Deliveries:
         Raises NotPublished when they refuse that too, because nothing else can be done.
         """
         if any(message.topic in (self._names.retry, self._names.dead) for message in held.outgoing):
-            raise NotPublished(f"a message cannot be set aside: {reason}")
+            raise NotPublished(f"a request cannot be published again: {reason}")
         attempts = request_envelope(held.message).delivery_attempt
         log.error("a response is refused, and its request delivered again later: %s", reason)
         held.discard()
@@ -155,8 +155,8 @@ class Deliveries:
         self._bury(delivery.held, reason, attempts, partial(self._announce, delivery, attempts))
 
     def _bury(self, held: HeldMessage, reason: str, attempts: int, then: Callable[[], None]) -> None:
-        letter = dead_letter_of(held.message, self._names.dead, self._names.group, reason, attempts)
-        self._replace(held, letter, then)
+        buried = dead_letter_of(held.message, self._names.dead, self._names.group, reason, attempts)
+        self._replace(held, buried, then)
 
     def _announce(self, delivery: KafkaDelivery, attempts: int) -> None:
         """Publish the error response that a dead letter has."""
@@ -174,7 +174,7 @@ class Deliveries:
 
         def published(confirmed: Future[str]) -> None:
             if failure := confirmed.exception():
-                log.error("a message cannot be set aside now, and will be tried again: %s", failure)
+                log.error("a retry or a dead letter is not published, and will be tried again: %s", failure)
                 self._later(AGAIN_S, partial(self._replace, held, message, then))
             else:
                 then()

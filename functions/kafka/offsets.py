@@ -16,6 +16,7 @@ class PartitionOffsets(Generic[T]):
         self._finished: dict[int, T] = {}
         self.position: int | None = None
         """The offset to commit: the lowest that is not finished, or the one after all; None before the first."""
+        self._end = 0
 
     def begin(self, offset: int) -> None:
         """A message is delivered. Offsets ascend; some may be left out, as in a compacted topic."""
@@ -33,8 +34,14 @@ class PartitionOffsets(Generic[T]):
         while self._begun and self._begun[0] in self._finished:
             offset = self._begun.popleft()
             results.append(self._finished.pop(offset))
-            self.position = self._begun[0] if self._begun else offset + 1
+            self.position = self._begun[0] if self._begun else max(offset + 1, self._end)
         return results
+
+    def reach_end(self, offset: int) -> None:
+        """All messages below this offset were delivered; those that were not begun are no messages but markers."""
+        self._end = offset
+        if not self._begun:
+            self.position = max(self.position or 0, offset)
 
     def drop(self) -> list[T]:
         """Forget all messages. Returns the results of those that are finished."""

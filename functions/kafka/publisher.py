@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from functions.kafka.connection import MAX_MESSAGE_BYTES, library, sentence_of
+from functions.kafka.connection import MAX_MESSAGE_BYTES, client, library, sentence_of
 from functions.kafka.message_headers import headers_of
 from functions.messages.comparison import Comparison, comparison_attributes, encode_comparison
 from functions.messages.contract import Response, encode_response, response_attributes
@@ -94,7 +94,7 @@ class TopicProducer:
 
     @cached_property
     def _producer(self) -> Any:
-        made = library().Producer({**DEFAULTS, **self._properties, "acks": "all", "enable.idempotence": True})
+        made = client(library().Producer, {**DEFAULTS, **self._properties, "acks": "all", "enable.idempotence": True})
 
         def poll() -> None:
             while not self._closed.is_set():

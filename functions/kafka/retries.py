@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -58,9 +58,9 @@ def dead_letter_of(message: Any, topic: str, group: str, reason: str, attempts: 
 
 
 def wait_s(message: Any) -> float:
-    """Seconds until a message of the delay topic is to be delivered; 0 or less when it is due."""
-    headers: Mapping[str, bytes | None] = dict(raw_headers(message))
-    return whole_number(headers.get(NOT_BEFORE)) / 1000 - time.time()
+    """Seconds until a message is to be delivered; 0 or less when it is due."""
+    not_before = next((value for name, value in raw_headers(message) if name == NOT_BEFORE), None)
+    return whole_number(not_before) / 1000 - time.time() if not_before else 0.0
 
 
 def _kept(message: Any) -> list[tuple[str, bytes | None]]:

@@ -16,13 +16,13 @@ from typing import Any
 from functions.kafka.connection import (
     MAX_MESSAGE_BYTES,
     KafkaConfigError,
+    admin_client,
     answers,
     client,
     judge,
     library,
     sentence_of,
 )
-from functions.kafka.deliveries import Names
 from functions.kafka.publisher import Publish
 from functions.kafka.retries import Delays
 from functions.runtime.supervised import Supervisor
@@ -74,7 +74,8 @@ class ShareStream:
     def __init__(
         self,
         properties: Mapping[str, Any],
-        names: Names,
+        topic: str,
+        group: str,
         limits: tuple[int, int],
         most_deliveries: int,
         publish: Publish,
@@ -82,15 +83,18 @@ class ShareStream:
     ) -> None:
         self.ended: Future[None] = Future()
         self.delays = Delays(*limits)
-        self._properties, self._names, self._publish, self._supervisor = properties, names, publish, supervisor
+        self.lag: int | None = None
+        """Only the brokers know it."""
+        self._topic, self._publish, self._supervisor = topic, publish, supervisor
         self._stopping, self._closing = threading.Event(), threading.Event()
         self._acknowledged: queue.SimpleQueue[tuple[LockedMessage, Any]] = queue.SimpleQueue()
-        self.max_attempts = min(most_deliveries, set_up_group(properties, names.group))
+        self._admin = admin_client(properties)
+        self.max_attempts = min(most_deliveries, set_up_group(self._admin, group))
         config = {
             "max.poll.records": limits[0],
             "fetch.max.bytes": MAX_MESSAGE_BYTES,
             **properties,
-            "group.id": names.group,
+            "group.id": group,
             "share.acknowledgement.mode": "explicit",
         }
         self._consumer = client(library().ShareConsumer, config)
@@ -99,33 +103,32 @@ class ShareStream:
     def start(self, receive: Callable[[LockedMessage], None], _refused: object) -> None:
         """Pass messages to `receive`, which must not block."""
         self._receive = receive
-        self._thread = self._supervisor.start("kafka-consumer", self._run)
+        self._thread = self._supervisor.start(f"consume-{self._topic}", self._run)
 
-    def stop(self) -> None:
-        """Receive no more messages. Those that were received can still be acknowledged."""
+    def stop(self, *, closing: bool = False) -> None:
+        """Receive no more messages. Those that were received can still be acknowledged.
+
+        `closing`: send the acknowledgements, release the other messages and leave the group; `join` waits for it.
+        """
         self._stopping.set()
+        if closing:
+            self._closing.set()
 
     def is_stopping(self) -> bool:
         """Whether `stop` was called."""
         return self._stopping.is_set()
 
-    def close(self, timeout_s: float) -> None:
-        """Send the acknowledgements, release the other messages, and leave the group."""
-        self._stopping.set()
-        self._closing.set()
+    def join(self, timeout_s: float) -> None:
+        """Wait until the group is left."""
         self._thread.join(timeout_s)
 
     def is_reachable(self, timeout_s: float) -> bool:
         """Whether a broker answers."""
-        return answers(self._admin, self._names.requests, timeout_s)
-
-    def report(self) -> dict[str, Any]:
-        """Fields for GET /health: none, because the brokers keep what a share group has read."""
-        return {}
+        return answers(self._admin, self._topic, timeout_s)
 
     def _run(self) -> None:
         try:
-            self._consumer.subscribe([self._names.requests])
+            self._consumer.subscribe([self._topic])
             while not self._stopping.is_set():
                 self.delays.run_due()
                 self._handle([each for each in self._consumer.poll(POLL_S) if self._is_message(each)])
@@ -173,14 +176,13 @@ def _note(acknowledged: Mapping[Any, Collection[int]], failure: Any) -> None:
         log.warning("%d messages are delivered again, because their locks have ended: %s", number, sentence_of(failure))
 
 
-def set_up_group(properties: Mapping[str, Any], group: str) -> int:
+def set_up_group(admin: Any, group: str) -> int:
     """Have a new group begin with the oldest message. Returns how often the brokers deliver a message to the group.
 
     After so many deliveries they drop it. Raises KafkaConfigError when the brokers have no share groups.
     """
-    from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+    from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-    admin = client(AdminClient, properties)
     begin = ConfigEntry("share.auto.offset.reset", "earliest", incremental_operation=AlterConfigOpType.SET)
     changed = ConfigResource(ResourceType.GROUP, group, incremental_configs=[begin])
     asked = ConfigResource(ResourceType.GROUP, group)

@@ -15,7 +15,7 @@ from statistics import median
 
 import numpy as np
 
-from tests.bench.rig import ENTRY_POINTS, HTTP, Rig, rig
+from tests.bench.rig import HTTP, Rig, entry_points, rig
 from tests.bench.rows import Row, row
 from tests.bench.subjects import Subject
 
@@ -39,7 +39,7 @@ def latencies(subjects: Sequence[Subject], images: int, runs: int) -> list[Row]:
     found: dict[str, list[float]] = {}
     for subject in subjects:
         files = subject.load(images)
-        for entry_point in (*ENTRY_POINTS, HTTP):
+        for entry_point in (*entry_points(), HTTP):
             with ExitStack() as stack:
                 rigs = {
                     name: stack.enter_context(rig(entry_point, {"ARTIFACT": str(subject.artifact), **settings}))

@@ -11,32 +11,38 @@ from statistics import mean
 from functions.messages.contract import DEFAULT_TOP_K
 from model.artifact.load import load_engine, read_artifact
 from model.predictor import Predictor
-from tests.bench.rig import ENTRY_POINTS, HTTP, rig
+from tests.bench import kafka
+from tests.bench.rig import ENTRY_POINTS, HTTP, KAFKA, entry_points, rig
 from tests.bench.rows import Row, row
 from tests.bench.subjects import Subject
 
 _CORES = len(os.sched_getaffinity(0))
-_WAYS: dict[str, tuple[str, dict[str, str], int]] = {
-    **{entry_point: (entry_point, {}, 1) for entry_point in (*ENTRY_POINTS, HTTP)},
-    "pull.a process a core": ("pull", {"WORKER_PROCESSES": str(_CORES)}, 1),
-    **{f"{entry_point}.32 a message": (entry_point, {}, 32) for entry_point in ENTRY_POINTS},
-    "pull.32 a message, a process a core": ("pull", {"WORKER_PROCESSES": str(_CORES)}, 32),
-}
-"""An entry point, settings, and the images in a message, by name."""
+
+
+def _ways() -> dict[str, tuple[str, dict[str, str], int]]:
+    """An entry point, settings, and the images in a message, by name."""
+    over_kafka = {"kafka.in transactions": (KAFKA, {"KAFKA_TRANSACTIONS": "on"}, 1)} if kafka.is_there() else {}
+    return {
+        **{entry_point: (entry_point, {}, 1) for entry_point in (*entry_points(), HTTP)},
+        **over_kafka,
+        "pull.a process a core": ("pull", {"WORKER_PROCESSES": str(_CORES)}, 1),
+        **{f"{entry_point}.32 a message": (entry_point, {}, 32) for entry_point in ENTRY_POINTS},
+        "pull.32 a message, a process a core": ("pull", {"WORKER_PROCESSES": str(_CORES)}, 32),
+    }
 
 
 def loads(subjects: Sequence[Subject], images: int, runs: int) -> list[Row]:
     """Images a second through each entry point, and the same decoding and scoring without a broker."""
-    rows = []
+    rows, ways = [], _ways()
     for subject in subjects:
         files = subject.load(images)
         how = f"{len(files)} images of {sum(map(len, files)) / len(files) / 1000:.2g} kB"
         for engine in subject.engines:
             loops = [_loop(subject, engine, files)]
-            rates: dict[str, list[float]] = {name: [] for name in _WAYS}
-            shares: dict[str, list[float]] = {name: [] for name in _WAYS}
+            rates: dict[str, list[float]] = {name: [] for name in ways}
+            shares: dict[str, list[float]] = {name: [] for name in ways}
             for _ in range(runs):
-                for name, (entry_point, settings, several) in _WAYS.items():
+                for name, (entry_point, settings, several) in ways.items():
                     rates[name].append(_entry_point(entry_point, settings, several, subject, engine, files))
                     loops.append(_loop(subject, engine, files))  # before and after: the machine's speed drifts
                     shares[name].append(rates[name][-1] / mean(loops[-2:]))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tests.bench.parts import pss_mb
-from tests.bench.rig import ENTRY_POINTS, Rig, rig
+from tests.bench.rig import Rig, entry_points, rig
 from tests.bench.rows import Row, row
 from tests.bench.subjects import Subject
 
@@ -24,7 +24,7 @@ def memory(subjects: Sequence[Subject], requests: int) -> list[Row]:
     for subject in subjects:
         files = subject.load(requests // _LOADS)
         for engine in subject.engines:
-            for entry_point in ENTRY_POINTS:
+            for entry_point in entry_points():
                 with rig(entry_point, {"ARTIFACT": str(subject.artifact), "ENGINE": engine}) as tested:
                     sizes = [_at_load(tested, files) for _ in range(_LOADS)]
                 done = np.arange(_LOADS) * len(files) / _PER

@@ -97,28 +97,25 @@ _IDS = re.compile(rb'"request_id":"([0-9a-f]{32})"')
 """The ids in a list of responses: to read its JSON would take more of the machine that is shared."""
 
 
-class ResponseListener:
-    """Receives every response of the shared response subscription and records when it arrived, by request_id.
+class Hearing:
+    """Records when each response arrived, by request_id.
 
     A waiting thread is woken once, at the end, so that measuring takes little CPU time.
     """
 
-    def __init__(self, project: str) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._missing: set[str] = set()
         self._all_there = threading.Event()
         self.heard: dict[str, float] = {}
         self.last = b""
-        subscription = f"projects/{project}/subscriptions/res_predict-sub"
-        self._stream = PullStream(subscriber(), subscription, self._hear, 1000, 100_000_000, Supervisor())
 
-    def _hear(self, delivery: PulledDelivery) -> None:
-        now, attributes = time.perf_counter(), delivery.envelope.attributes
-        delivery.ack()
-        self.last = delivery.envelope.payload
+    def hear(self, payload: bytes, attributes: Mapping[str, str]) -> None:
+        """A response, or a list of them, arrived now."""
+        now, self.last = time.perf_counter(), payload
         ids = {attributes["request_id"]}
         if attributes.get(KIND) == BATCH:
-            ids = {each.decode() for each in _IDS.findall(self.last)}
+            ids = {each.decode() for each in _IDS.findall(payload)}
         with self._lock:
             for request_id in ids:
                 self.heard.setdefault(request_id, now)
@@ -137,6 +134,19 @@ class ResponseListener:
         if not self._all_there.wait(GIVE_UP_S):
             raise TimeoutError(f"{len(self._missing)} of {len(ids)} responses did not come")
         return max(self.heard[request_id] for request_id in ids)
+
+
+class ResponseListener(Hearing):
+    """Receives every response of the shared response subscription."""
+
+    def __init__(self, project: str) -> None:
+        super().__init__()
+        subscription = f"projects/{project}/subscriptions/res_predict-sub"
+        self._stream = PullStream(subscriber(), subscription, self._receive, 1000, 100_000_000, Supervisor())
+
+    def _receive(self, delivery: PulledDelivery) -> None:
+        delivery.ack()
+        self.hear(delivery.envelope.payload, delivery.envelope.attributes)
 
     def close(self) -> None:
         self._stream.stop(GIVE_UP_S)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from functions.messages.image_lines import RESPONSES, TOGETHER, encode_line
 from functions.messages.request_decoder import LINES_TYPE
 from functions.runtime.supervised import Supervisor
 from infra.local.ports import free_port
+from tests.bench import kafka
 from tests.bench.parts import (
     GIVE_UP_S,
     PULL_COMMAND,
@@ -35,7 +36,7 @@ from tests.bench.parts import (
 )
 from tests.bench.posting import Posting
 
-ENTRY_POINTS, HTTP = ("push", "pull"), "http"
+ENTRY_POINTS, HTTP, KAFKA = ("push", "pull"), "http", "kafka"
 _WARM_UP = 100
 
 
@@ -141,12 +142,25 @@ class Rig:
         self.answer([images[number % len(images)] for number in range(_WARM_UP)])
 
 
+def entry_points() -> tuple[str, ...]:
+    """Those of Pub/Sub, and Kafka where there is a broker."""
+    return (*ENTRY_POINTS, KAFKA) if kafka.is_there() else ENTRY_POINTS
+
+
 @contextmanager
 def rig(entry_point: str, settings: Mapping[str, str], images: int = 1) -> Iterator[Rig]:
     """A worker behind `entry point`, and what asks it; by Pub/Sub with this number of images in each message."""
     if entry_point == HTTP:
         with _posted(settings) as posted:
             yield posted
+        return
+    if entry_point == KAFKA:
+        with (
+            kafka.topics() as topics,
+            closing(kafka.Producing(topics)) as producing,
+            process(kafka.COMMAND, {**topics.env, **settings}) as worker,
+        ):
+            yield Rig(worker.pid, producing)
         return
     with twin() as env, environment(env):
         project, port = env["GOOGLE_CLOUD_PROJECT"], free_port()
