@@ -21,12 +21,9 @@ MAX_REDRIVES = 3
 _SOURCE = "CloudPubSubDeadLetterSource"
 """The start of the names of the attributes that Pub/Sub adds to a dead letter ("Handle message failures")."""
 
-_OF_KAFKA = "dead_letter_"
-"""The start of the names of the headers that the worker adds to a dead letter on Kafka."""
-
-_REASON = f"{_OF_KAFKA}reason"
-
-_ADDED = (_SOURCE, _OF_KAFKA)
+_REASON = "dead_letter_reason"
+_OF_KAFKA = {f"dead_letter_{name}" for name in ("reason", "attempts", "topic", "partition", "offset")}
+"""The headers that the worker adds to a dead letter on Kafka, next to those of _SOURCE."""
 
 NO_DEAD_LETTER = "no dead letter: it lacks the attributes that Pub/Sub, or on Kafka the worker, adds to one"
 
@@ -80,7 +77,8 @@ class DeadLetter:
         Those of a dead letter are left out. A request without an id of its own was announced under the id of this
         message, so this id becomes its request_id: the new response then replaces the announced one.
         """
-        own = {name: text for name, text in self.attributes.items() if not name.startswith(_ADDED)}
+        added = {name for name in self.attributes if name.startswith(_SOURCE) or name in _OF_KAFKA}
+        own = {name: text for name, text in self.attributes.items() if name not in added}
         if self.request.request_id == self.message_id:
             own["request_id"] = self.message_id
         return own | {REDRIVEN: str((self.redrives or 0) + 1)}
@@ -103,7 +101,7 @@ class DeadLetter:
     @property
     def is_dead(self) -> bool:
         """Whether this message was moved here: each dead letter has attributes that say so."""
-        return any(name.startswith(_ADDED) for name in self.attributes)
+        return any(name.startswith(_SOURCE) for name in self.attributes)
 
     def foreign(self) -> str:
         """Return why this message is no dead letter of a request, or ""."""

@@ -13,7 +13,14 @@ from client.dead_letters.settled import Settled
 from client.dead_letters.subscription import PAGE
 from client.gcp import CALL_TIMEOUT_S, Cloud
 from client.text import SendError
-from client.transport.kafka_connection import READ_COMMITTED, check_topics, client_properties, reason, send_error
+from client.transport.kafka_connection import (
+    READ_COMMITTED,
+    check_topics,
+    client_properties,
+    reason,
+    retried,
+    send_error,
+)
 from client.transport.kafka_message import attributes_of, published_at
 from functions.kafka.connection import library
 
@@ -117,8 +124,9 @@ class DeadLetterTopic:
         ends = [library().TopicPartition(self.path, each, of.low) for each, of in self._settled.items() if of.low > 0]
         if not ends:
             return
+        admin = AdminClient(self._properties)  # without this reference, its answers would be lost
         try:
-            for done in AdminClient(self._properties).delete_records(ends, request_timeout=CALL_TIMEOUT_S).values():
+            for done in admin.delete_records(ends, request_timeout=CALL_TIMEOUT_S).values():
                 done.result(CALL_TIMEOUT_S)
         except library().KafkaException as exc:
             self._log(
@@ -131,11 +139,11 @@ class DeadLetterTopic:
         try:
             known = self._consumer.list_topics(self.path, CALL_TIMEOUT_S).topics[self.path].partitions
             asked = [library().TopicPartition(self.path, number) for number in known]
-            found = self._consumer.committed(asked, timeout=CALL_TIMEOUT_S)
+            found = retried(self._consumer.committed, asked)
             for each in found:
                 if each.error:
                     raise library().KafkaException(each.error)
-                low, end = self._consumer.get_watermark_offsets(each, timeout=CALL_TIMEOUT_S)
+                low, end = retried(self._consumer.get_watermark_offsets, each)
                 kept = Settled(max(each.offset, 0), each.metadata or "")
                 kept.add(0, low)
                 # An offset beyond the end is that of a topic of the same name, which was deleted.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-from client.gcp import KAFKA, Cloud, UsageError
+from client.gcp import CALL_TIMEOUT_S, KAFKA, Cloud, UsageError
 from client.text import SendError, plain, printable
-from functions.kafka.connection import BrokerUnreachable, KafkaConfigError, check_reachable, properties
+from functions.kafka.connection import BrokerUnreachable, KafkaConfigError, check_reachable, library, properties
+
+Answer = TypeVar("Answer")
 
 READ_COMMITTED = {"enable.auto.commit": False, "isolation.level": "read_committed"}
 """Properties of every consumer: what a transaction has aborted is not read, and positions are committed here."""
@@ -25,6 +28,21 @@ _FOR_ALL = {
     "UNSUPPORTED_VERSION": "the broker is too old for it",
 }
 """Reasons, by the name of the error, that every other message and every other try meets too."""
+
+_MOVING = frozenset(
+    {
+        "COORDINATOR_LOAD_IN_PROGRESS",
+        "COORDINATOR_NOT_AVAILABLE",
+        "LEADER_NOT_AVAILABLE",
+        "NOT_COORDINATOR",
+        "NOT_LEADER_FOR_PARTITION",
+        "UNKNOWN_LEADER_EPOCH",
+    }
+)
+"""Errors, by name, that end when the brokers agree again which of them has a partition or a group."""
+
+_PAUSE_S = 0.1
+"""Seconds between two calls that meet one of _MOVING."""
 
 _TOO_LARGE = "MSG_SIZE_TOO_LARGE"
 _REASONS = _FOR_ALL | {
@@ -54,6 +72,21 @@ def check_topics(connection: dict[str, Any], topics: Sequence[str]) -> None:
         check_reachable(connection, topics)
     except BrokerUnreachable as exc:
         raise SendError(str(exc), for_all=True) from None
+
+
+def retried(call: Callable[..., Answer], *arguments: Any, timeout_s: float = CALL_TIMEOUT_S) -> Answer:
+    """Return what a call with a `timeout` returns. It is made again while a partition or a group has just moved.
+
+    Raises KafkaException.
+    """
+    until = time.monotonic() + timeout_s
+    while True:
+        try:
+            return call(*arguments, timeout=max(_PAUSE_S, until - time.monotonic()))
+        except library().KafkaException as exc:
+            if error_name(exc) not in _MOVING or time.monotonic() + _PAUSE_S > until:
+                raise
+            time.sleep(_PAUSE_S)
 
 
 def lasts(error: Any) -> bool:

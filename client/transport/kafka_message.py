@@ -5,21 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from functions.kafka.message_headers import OWN
+from functions.kafka.message_headers import OWN, raw_headers
 
 
 def attributes_of(message: Any) -> dict[str, str]:
     """Return the headers of a confluent_kafka.Message as attributes. What is not UTF-8 has replacement characters.
 
-    Without a header request_id, that is the key. The headers of the worker's delay topic are left out.
+    Without a request_id in a header, that is the key. The headers of the worker's delay topic are left out.
     """
-    try:
-        headers = message.headers() or []
-    except UnicodeDecodeError:  # the library reads all names or none
-        headers = []
-    found = {name: (value or b"").decode(errors="replace") for name, value in headers if not name.startswith(OWN)}
+    headers = [(name, value or b"") for name, value in raw_headers(message) if not name.startswith(OWN)]
+    found = {name: value.decode(errors="replace") for name, value in headers}
     key = (message.key() or b"").decode(errors="replace")
-    return {"request_id": key, **found} if key else found
+    return found if found.get("request_id") or not key else found | {"request_id": key}
 
 
 def published_at(message: Any) -> datetime:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from client.text import SendError
-from client.transport.kafka_connection import send_error
+from client.transport.kafka_connection import retried, send_error
 from functions.kafka.connection import library
 
 
@@ -28,7 +29,7 @@ class Positions:
         """
         found = self._partitions()
         if kept:
-            found = self._consumer.committed(found, timeout=self._timeout_s)
+            found = retried(self._consumer.committed, found, timeout_s=self._timeout_s)
             for each in found:
                 if each.error:
                     raise library().KafkaException(each.error)
@@ -37,12 +38,22 @@ class Positions:
             raise SendError("the responses can no longer be found: their consumer group is gone")
         for each in found:
             if each.offset < 0:
-                low, high = self._consumer.get_watermark_offsets(each, timeout=self._timeout_s)
+                low, high = retried(self._consumer.get_watermark_offsets, each, timeout_s=self._timeout_s)
                 each.offset = high if is_new else low  # a partition that was added since then is read whole
         if is_new and kept:
             self._consumer.commit(offsets=found, asynchronous=False)
         self._consumer.assign(found)
         return is_new
+
+    def grow(self) -> None:
+        """Read the partitions too that the topic got since `begin`. Does nothing where no broker answers in time."""
+        known = {each.partition for each in self._consumer.assignment()}
+        with suppress(library().KafkaException):  # the next call finds them
+            added = [each for each in self._partitions() if each.partition not in known]
+            for each in added:
+                each.offset = 0
+            if added:
+                self._consumer.incremental_assign(added)
 
     def done(self, partition: int, offset: int) -> None:
         """Note that the message at this offset, and those before it, need not be read again."""

@@ -15,8 +15,8 @@ from functions.kafka.connection import MAX_MESSAGE_BYTES, library
 from functions.kafka.message_headers import headers_of
 
 _BATCH_BYTES = 100_000
-"""Bytes of the messages that travel together, unless one has more. A broker refuses a batch over max.message.bytes as
-a whole, although each of its messages is small enough."""
+"""Bytes of the messages that travel together; a larger message travels alone. A broker refuses a batch over a topic's
+max.message.bytes as a whole, so no message is refused because of others where a topic allows this much."""
 
 _POLL_S = 0.1
 """Seconds that the thread which takes confirmations waits for the next one."""

@@ -24,6 +24,9 @@ _POLL_S = 0.2
 _COMMIT_S = 1.0
 """Seconds between two commits: after a kill, the responses of so many seconds are read again."""
 
+GROWTH_S = 60.0
+"""Seconds between two looks at whether the topic got further partitions."""
+
 _QUEUED_KB = 16_384
 """Kilobytes of responses in memory that wait to be read."""
 
@@ -111,15 +114,19 @@ class KafkaResponses:
 
     def _read(self) -> None:
         """Read until the end, in a thread of its own. Whatever ends it earlier goes to `on_failure`."""
-        commit_at = time.monotonic() + _COMMIT_S
+        commit_at = grow_at = time.monotonic()
         try:
             while not self._ended.is_set():
                 message = self._consumer.poll(_POLL_S)
                 if message is not None and not self._take(message):
                     return
-                if self._is_kept and time.monotonic() > commit_at:
+                now = time.monotonic()
+                if self._is_kept and now > commit_at + _COMMIT_S:
                     self._positions.commit(wait=False)
-                    commit_at = time.monotonic() + _COMMIT_S
+                    commit_at = now
+                if not self._is_shared and now > grow_at + GROWTH_S:
+                    self._positions.grow()
+                    grow_at = now
         except library().KafkaException as exc:
             self._fail(reason(exc, f"the topic {self._topic}"))
         except Exception as exc:
@@ -178,7 +185,7 @@ class KafkaResponses:
         from confluent_kafka.admin import AdminClient
 
         try:
-            admin = AdminClient(dict(self._connection))
+            admin = AdminClient(dict(self._connection))  # without this reference, its answer would be lost
             deleted = admin.delete_consumer_groups([self.path], request_timeout=self._timeout_s)
             deleted[self.path].result(self._timeout_s + 1)
         except Exception as exc:

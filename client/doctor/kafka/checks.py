@@ -10,12 +10,15 @@ from client.doctor.kafka.expected import MIN_MESSAGE_BYTES, Topic
 from client.doctor.subscription_settings import duration
 from client.text import SendError
 from client.transport.kafka_connection import error_name, reason
-from functions.kafka.connection import library
+from functions.kafka.connection import MAX_MESSAGE_BYTES, library
 
 BROKER = "broker"
 
 _PARTITIONS = 12
 """Partitions of a topic in the printed command: as many workers at most share its requests."""
+
+_LARGEST = f"max.message.bytes={MAX_MESSAGE_BYTES}"
+"""The setting of a topic in the printed commands: the worker reads messages of this size."""
 
 _WORKER = "python -m functions.entrypoints.kafka_worker"
 
@@ -56,8 +59,9 @@ def _check_topic(cluster: Cluster, expected: Topic) -> Iterator[Finding]:
     found = cluster.topic(expected.name)
     if found is None:
         words = ["--create", "--topic", expected.name, "--partitions", str(_PARTITIONS)]
-        create = cluster.command("kafka-topics.sh", *words, "--config", f"retention.ms={expected.retention_ms}")
-        yield fail(subject, "does not exist", create)
+        for setting in (f"retention.ms={expected.retention_ms}", _LARGEST):
+            words += ["--config", setting]
+        yield fail(subject, "does not exist", cluster.command("kafka-topics.sh", *words))
         return
     problems = [*_rights(cluster, expected, found), *_settings(cluster, expected)]
     yield from problems
@@ -89,7 +93,7 @@ def _settings(cluster: Cluster, expected: Topic) -> Iterator[Finding]:
         yield warn(subject, message, _alter(cluster, expected.name, f"retention.ms={expected.retention_ms}"))
     if most < MIN_MESSAGE_BYTES:
         message = f"takes messages of {most:,} bytes at most; the client sends images of {MIN_MESSAGE_BYTES:,}"
-        yield fail(subject, message, _alter(cluster, expected.name, f"max.message.bytes={MIN_MESSAGE_BYTES}"))
+        yield fail(subject, message, _alter(cluster, expected.name, _LARGEST))
 
 
 def _check_group(cluster: Cluster, group: str, topic: str) -> Iterator[Finding]:
