@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +84,10 @@ def create(
     """
     check_reachable(connection, ())
     kafka = library()
-    from confluent_kafka.admin import AdminClient, NewTopic
-
-    new = [NewTopic(each.name, partitions, replicas, config=dict(each.settings)) for each in topics]
+    administration = import_module("confluent_kafka.admin")
+    new = [administration.NewTopic(each.name, partitions, replicas, config=dict(each.settings)) for each in topics]
     created = []
-    admin = AdminClient(dict(connection))  # lives for as long as its futures are waited for
+    admin = administration.AdminClient(dict(connection))  # lives for as long as its futures are waited for
     for name, done in admin.create_topics(new, operation_timeout=_CREATE_S).items():
         try:
             done.result(_CREATE_S)

