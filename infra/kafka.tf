@@ -14,7 +14,7 @@ variable "kafka" {
     error_message = "kafka.bootstrap is ${substr(coalesce(try(var.kafka.bootstrap, null), "null"), 0, 100)}; it must be host:port, or several of them with commas between."
   }
   validation {
-    condition     = contains(["", null], try(var.kafka.config_secret, null)) || can(regex("^projects/[^/]+/secrets/[A-Za-z0-9_-]+$", var.kafka.config_secret))
+    condition     = try(var.kafka.config_secret, null) == null ? true : can(regex("^(projects/[^/]+/secrets/[A-Za-z0-9_-]+)?$", var.kafka.config_secret))
     error_message = "kafka.config_secret is ${substr(coalesce(try(var.kafka.config_secret, null), "null"), 0, 100)}; it must be projects/P/secrets/S, without a version: an instance reads the latest one when it starts."
   }
   validation {
@@ -33,16 +33,16 @@ variable "managed_kafka" {
     error_message = "managed_kafka has ${substr(join(", ", try(setsubtract(keys(var.managed_kafka), keys(local.managed_kafka_defaults)), [])), 0, 100)}; it must have only ${join(", ", keys(local.managed_kafka_defaults))}."
   }
   validation {
-    condition     = alltrue([for name in keys(local.managed_kafka_defaults) : floor(local.managed_kafka[name]) == local.managed_kafka[name]]) && local.managed_kafka.vcpus >= 3
-    error_message = "managed_kafka has ${join(", ", [for name, value in local.managed_kafka : "${name} = ${value}"])}; each must be a whole number, and vcpus at least 3."
+    condition     = alltrue([for value in values(coalesce(var.managed_kafka, {})) : value == null ? true : floor(value) == value]) && coalesce(try(var.managed_kafka.vcpus, null), local.managed_kafka_defaults.vcpus) >= 3
+    error_message = "managed_kafka has ${join(", ", [for name, value in coalesce(var.managed_kafka, {}) : "${name} = ${coalesce(value, 0)}"])}; each must be a whole number, and vcpus at least 3."
   }
   validation {
-    condition     = local.managed_kafka.memory_gib >= local.managed_kafka.vcpus && local.managed_kafka.memory_gib <= 8 * local.managed_kafka.vcpus
-    error_message = "managed_kafka.memory_gib is ${local.managed_kafka.memory_gib}; with ${local.managed_kafka.vcpus} vCPUs it must be from ${local.managed_kafka.vcpus} to ${8 * local.managed_kafka.vcpus}."
+    condition     = coalesce(try(var.managed_kafka.memory_gib, null), local.managed_kafka_defaults.memory_gib) >= coalesce(try(var.managed_kafka.vcpus, null), local.managed_kafka_defaults.vcpus) && coalesce(try(var.managed_kafka.memory_gib, null), local.managed_kafka_defaults.memory_gib) <= 8 * coalesce(try(var.managed_kafka.vcpus, null), local.managed_kafka_defaults.vcpus)
+    error_message = "managed_kafka.memory_gib is ${coalesce(try(var.managed_kafka.memory_gib, null), local.managed_kafka_defaults.memory_gib)}; with ${coalesce(try(var.managed_kafka.vcpus, null), local.managed_kafka_defaults.vcpus)} vCPUs it must be from ${coalesce(try(var.managed_kafka.vcpus, null), local.managed_kafka_defaults.vcpus)} to ${8 * coalesce(try(var.managed_kafka.vcpus, null), local.managed_kafka_defaults.vcpus)}."
   }
   validation {
-    condition     = local.managed_kafka.partitions >= 1 && local.managed_kafka.partitions <= 1000
-    error_message = "managed_kafka.partitions is ${local.managed_kafka.partitions}; it must be from 1 to 1000."
+    condition     = coalesce(try(var.managed_kafka.partitions, null), local.managed_kafka_defaults.partitions) >= 1 && coalesce(try(var.managed_kafka.partitions, null), local.managed_kafka_defaults.partitions) <= 1000
+    error_message = "managed_kafka.partitions is ${coalesce(try(var.managed_kafka.partitions, null), local.managed_kafka_defaults.partitions)}; it must be from 1 to 1000."
   }
   validation {
     condition     = var.managed_kafka == null || var.subnetwork != null
@@ -76,7 +76,7 @@ locals {
     }
   }
 
-  kafka_secret = try(compact(split("/", coalesce(var.kafka.config_secret, ""))), [])
+  kafka_secret = compact(split("/", try(coalesce(var.kafka.config_secret), "")))
   kafka_folder = "/etc/kafka" # where an instance finds the secret
 
   kafka_environment = merge(

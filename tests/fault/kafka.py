@@ -38,7 +38,7 @@ transaction.timeout.ms=10000
 transaction has begun is given up."""
 
 _ATTEMPTS = 8
-"""Attempts of a request: only failures of the storage use one up, and so many in a row happen to those that must fail."""
+"""Attempts of a request: only a failure of the storage uses one up, and so many in a row have those that must fail."""
 
 _POLL_S = 0.2
 
