@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -132,7 +132,7 @@ class Publishers:
     """What publishes responses and comparisons instead of Pub/Sub."""
 
     responses: ResponsePublisher
-    compare: Callable[[Comparison], object]
+    compare: Callable[[Comparison], Future[str]]
 
 
 def build(

@@ -11,17 +11,22 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from functions import bootstrap
 from functions.entrypoints.http_server import BACKLOG, HttpServer
 from functions.entrypoints.routes import begin, route
-from functions.settings import SettingsError
+from functions.runtime.process_pool import ProcessPool
+from functions.settings import Settings, SettingsError
+
+# By name: under -m, __name__ is __main__, and json_logging.py shows the logger "functions".
+log = logging.getLogger("functions.entrypoints.server")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, and end the process."""
+    """Serve until SIGTERM or SIGINT, in WORKER_PROCESSES processes, and end the process."""
     parser = argparse.ArgumentParser(
         prog="python -m functions.entrypoints.server",
         description="Serve the push worker over HTTP.",
@@ -39,15 +44,52 @@ def main(arguments: Sequence[str] | None = None) -> None:
         listener = socket.create_server((given.host, given.port), backlog=BACKLOG)
     except (OSError, OverflowError) as exc:
         sys.exit(f"cannot listen on {given.host}:{given.port} ({exc}); state a free port with --port")
-    with suppress(SettingsError):  # the routes report it
-        bootstrap.settings()  # also configures logging
-    server = HttpServer(listener, route, begin, bootstrap.request_log(), _threads())
+    threads, settings = _threads(), _settings()
+    code = 0
+    if settings and settings.worker_processes > 1:
+        # Each process accepts connections from the one listener.
+        code = ProcessPool(
+            settings.worker_processes, partial(_serve_in_pool, listener, threads), settings.source
+        ).wait()
+    else:
+        _serve(listener, threads)
+    logging.shutdown()
+    os._exit(code)  # an exit would wait for threads that still block, for example on a bucket
+
+
+def _settings() -> Settings | None:
+    """The settings, which also configure the log. None when they are wrong: the routes report it."""
+    try:
+        return bootstrap.settings()
+    except SettingsError:
+        return None
+
+
+def _serve_in_pool(listener: socket.socket, threads: int, loaded: Callable[[], None]) -> int:
+    """Serve in one of several processes; returns 0.
+
+    The model is loaded at once, because GET /ready reports on one process alone.
+    """
+    threading.Thread(target=_load, args=(loaded,), name="load", daemon=True).start()
+    _serve(listener, threads)
+    return 0
+
+
+def _load(loaded: Callable[[], None]) -> None:
+    try:
+        bootstrap.handler()
+    except Exception as exc:  # each request tries again, and reports it
+        log.warning("the model could not be loaded yet: %s", exc)
+    loaded()
+
+
+def _serve(listener: socket.socket, threads: int) -> None:
+    """Serve in this process until a signal."""
+    server = HttpServer(listener, route, begin, bootstrap.request_log(), threads)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     signal.set_wakeup_fd(server.fileno(), warn_on_full_buffer=False)
     server.run()
-    logging.shutdown()
-    os._exit(0)  # an exit would wait for threads that still block, for example on a bucket
 
 
 def _threads() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from functions.kafka.assignment import Assignment, Held, Partition
@@ -127,14 +128,17 @@ class Transactions:
     def _transact(self, held: Sequence[Held]) -> bool:
         """Make one transaction. Returns whether it is committed; raises KafkaException when no other can be."""
         refusals: list[tuple[Held, Any]] = []
+
+        def delivered(each: Held, error: Any, _: object) -> None:
+            if error:
+                refusals.append((each, error))
+
         due = positions(list({id(each.partition): each.partition for each in held}.values()))
         self._producer.begin_transaction()
         try:
             for each in held:
                 for message in each.outgoing:
-                    message.produce(
-                        self._producer, lambda error, _, each=each: error and refusals.append((each, error))
-                    )
+                    message.produce(self._producer, partial(delivered, each))
             group = self._consumer.consumer_group_metadata()
             self._call(self._producer.send_offsets_to_transaction, due, group)
             self._call(self._producer.commit_transaction)
@@ -162,3 +166,4 @@ class Transactions:
             except library().KafkaException as exc:
                 if not exc.args[0].retriable() or self._gave_up():
                     raise
+                log.warning("a call of a transaction is made again: %s", sentence_of(exc))

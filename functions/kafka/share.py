@@ -67,8 +67,9 @@ class ShareStream:
     """Passes on the messages of a topic, from `start` until `stop`: some at a time, and the next when all are finished.
 
     A message that takes longer than its lock is delivered again, here or elsewhere. `limits`: of the messages that are
-    handled, and of their bytes. `max_attempts`: at most `most_deliveries`, and fewer where the brokers drop a message
-    after fewer. `ended`: ends when no more messages are received, with the exception if it failed.
+    handled, and of their bytes. `max_attempts`: at most `most_deliveries`, and at least one less than the brokers
+    allow, because they drop a message after the last: that delivery makes the dead letter. `ended`: ends when no more
+    messages are received, with the exception if it failed.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class ShareStream:
         self._stopping, self._closing = threading.Event(), threading.Event()
         self._acknowledged: queue.SimpleQueue[tuple[LockedMessage, Any]] = queue.SimpleQueue()
         self._admin = admin_client(properties)
-        self.max_attempts = min(most_deliveries, set_up_group(self._admin, group))
+        self.max_attempts = min(most_deliveries, set_up_group(self._admin, group) - 1)
         config = {
             "max.poll.records": limits[0],
             "fetch.max.bytes": MAX_MESSAGE_BYTES,

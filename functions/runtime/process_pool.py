@@ -1,4 +1,4 @@
-"""The pull worker as several processes: small images mostly need Python, of which a process runs one thread at a time.
+"""A worker as several processes: small images mostly need Python, of which a process runs one thread at a time.
 
 The processes are forked before there are threads, connections or models, and they end together.
 """

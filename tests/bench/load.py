@@ -17,6 +17,7 @@ from tests.bench.rows import Row, row
 from tests.bench.subjects import Subject
 
 _CORES = len(os.sched_getaffinity(0))
+_PROCESSES = {"WORKER_PROCESSES": str(_CORES)}
 
 
 def _ways() -> dict[str, tuple[str, dict[str, str], int]]:
@@ -25,9 +26,12 @@ def _ways() -> dict[str, tuple[str, dict[str, str], int]]:
     return {
         **{entry_point: (entry_point, {}, 1) for entry_point in (*entry_points(), HTTP)},
         **over_kafka,
-        "pull.a process a core": ("pull", {"WORKER_PROCESSES": str(_CORES)}, 1),
+        **{f"{entry_point}.a process a core": (entry_point, _PROCESSES, 1) for entry_point in (*ENTRY_POINTS, HTTP)},
         **{f"{entry_point}.32 a message": (entry_point, {}, 32) for entry_point in ENTRY_POINTS},
-        "pull.32 a message, a process a core": ("pull", {"WORKER_PROCESSES": str(_CORES)}, 32),
+        **{
+            f"{entry_point}.32 a message, a process a core": (entry_point, _PROCESSES, 32)
+            for entry_point in ENTRY_POINTS
+        },
     }
 
 

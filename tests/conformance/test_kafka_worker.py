@@ -13,7 +13,7 @@ from functions.messages.image_lines import RESPONSES, TOGETHER, encode_line
 from functions.messages.request_decoder import LINES_TYPE
 from infra.local.fault_plan import FaultInjector, FaultPlan
 from infra.local.storage.server import StorageServer
-from tests.kafka_broker import KafkaTopics
+from tests.kafka_broker import KafkaTopics, broker
 from tests.kafka_worker import config_file, kafka_worker
 from tests.samples import encoded
 from tests.waiting import until
@@ -24,7 +24,6 @@ LARGE = encoded("JPEG", (1600, 1200), "RGB")
 
 SLOW = {"MAX_BATCH_SIZE": "2", "PULL_MAX_MESSAGES": "16"}
 TRANSACTIONS = {"KAFKA_TRANSACTIONS": "on"}
-COMMITTED = {"isolation.level": "read_committed"}
 BOTH = pytest.mark.parametrize("settings", [{}, TRANSACTIONS], ids=["offsets", "transactions"])
 
 
@@ -44,7 +43,7 @@ def test_every_request_is_answered_once(kafka: KafkaTopics, tmp_path: Path, sett
         lines = b"\n".join(encode_line(request_id, IMAGE) for request_id in ("a1", "a2", "a3"))
         kafka.send({"several": lines}, content_type=LINES_TYPE, **{RESPONSES: TOGETHER})
         several = {"a1", "a2", "a3"}
-        answered = kafka.answers(wanted | several, extra_s=1.0, **COMMITTED)
+        answered = kafka.answers(wanted | several, extra_s=1.0)
         assert times(answered) == Counter(wanted | several)
         for response in answered:
             assert response.status == "ok" and response.delivery_attempt == 1, response
@@ -59,7 +58,7 @@ def test_every_request_is_answered_once(kafka: KafkaTopics, tmp_path: Path, sett
     assert {message.key().decode() for message in messages} == wanted | {"several"}
     with kafka_worker(tmp_path / "second.log", {**kafka.env, **settings}) as worker:
         kafka.send({"last": IMAGE})
-        assert times(kafka.answers({"last"}, extra_s=0.5, **COMMITTED)) == Counter(wanted | several | {"last"})
+        assert times(kafka.answers({"last"}, extra_s=0.5)) == Counter(wanted | several | {"last"})
         worker.stop()
 
 
@@ -103,9 +102,9 @@ def test_a_request_that_fails_waits_apart_and_becomes_a_dead_letter(
             refused = {f"refused{number}" for number in range(3)}
             kafka.send(dict.fromkeys(sorted(refused), b'{"image_uri": "gs://payloads/shoe"}'), reply_to="me")
             kafka.send(dict.fromkeys(sorted(ids(20)), IMAGE))
-            answered = kafka.answers(ids(20), **COMMITTED)
+            answered = kafka.answers(ids(20))
             assert times(answered) == Counter(ids(20)), "they wait for none of the others"
-            answered = [r for r in kafka.answers(refused, extra_s=1.0, **COMMITTED) if r.request_id in refused]
+            answered = [r for r in kafka.answers(refused, extra_s=1.0) if r.request_id in refused]
             assert times(answered) == Counter(refused)
             for response in answered:
                 assert response.error and response.error.code == "unavailable"
@@ -121,7 +120,7 @@ def test_a_request_that_fails_waits_apart_and_becomes_a_dead_letter(
             kafka.send({"later": b'{"image_uri": "gs://payloads/shoe"}'})
             assert until(lambda: any(line.get("request_id") == "later" for line in worker.lines()))
             storage.faults = FaultInjector(FaultPlan(), "storage")
-            (late,) = [r for r in kafka.answers({"later"}, **COMMITTED) if r.request_id == "later"]
+            (late,) = [r for r in kafka.answers({"later"}) if r.request_id == "later"]
             assert late.error and late.error.code == "image_not_found" and late.delivery_attempt > 1
             worker.stop()
 
@@ -135,10 +134,10 @@ def test_a_worker_that_stops_leaves_the_rest_to_the_next(
     with kafka_worker(tmp_path / "log", env) as worker:
         kafka.read(kafka.responses, lambda messages: len(messages) > 5)
         worker.stop()
-    before = times(kafka.answers({"never"}, timeout_s=3.0, **COMMITTED))
+    before = times(kafka.answers({"never"}, timeout_s=3.0))
     assert 0 < len(before) < len(wanted), "it was stopped in the middle"
     with kafka_worker(tmp_path / "second.log", env) as worker:
-        assert times(kafka.answers(wanted, 60.0, 1.0, **COMMITTED)) == Counter(wanted)
+        assert times(kafka.answers(wanted, 60.0, 1.0)) == Counter(wanted)
         worker.stop()
 
 
@@ -159,7 +158,7 @@ def test_a_rebalance_loses_and_doubles_nothing(kafka: KafkaTopics, tmp_path: Pat
             send(50)
             second.stop()
         send(50)
-        assert times(kafka.answers(sent, 60.0, 1.0, **COMMITTED)) == Counter(sent)
+        assert times(kafka.answers(sent, 60.0, 1.0)) == Counter(sent)
         assert "partitions revoked" in first.text
         first.stop()
 
@@ -176,8 +175,28 @@ def test_a_killed_worker_loses_nothing_and_in_transactions_doubles_nothing(
             kafka.read(kafka.responses, lambda messages, enough=enough: len(messages) > enough)
             worker.kill()
     with kafka_worker(tmp_path / "last.log", env) as worker:
-        found = times(kafka.answers(wanted, 60.0, 1.0, **COMMITTED))
+        found = times(kafka.answers(wanted, 60.0, 1.0))
         worker.stop()
     assert found.keys() == wanted
     if settings:
         assert found == Counter(wanted)
+
+
+@BOTH
+def test_a_worker_goes_on_after_its_broker_was_killed(tmp_path: Path, settings: dict[str, str]) -> None:
+    with broker(tmp_path / "data") as killed:
+        kafka = KafkaTopics(killed.bootstrap)
+        kafka.create()
+        wanted = ids(150)
+        with kafka_worker(tmp_path / "log", {**kafka.env, **SLOW, **settings}) as worker:
+            kafka.send(dict.fromkeys(sorted(wanted), LARGE))
+            kafka.read(kafka.responses, lambda messages: len(messages) > 5)
+            killed.kill()
+            killed.start()
+            found = times(kafka.answers(wanted, 90.0, 1.0))
+            assert found.keys() == wanted
+            if settings:
+                assert found == Counter(wanted)
+            assert worker.process.poll() is None, worker.text
+            assert until(lambda: worker.health()["lag"] == 0, 30)
+            worker.stop()

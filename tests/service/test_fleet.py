@@ -1,7 +1,8 @@
-"""A pull worker of several processes: each answers, and they end together."""
+"""A worker of several processes: each answers, and they end together."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -31,22 +33,43 @@ def pubsub(monkeypatch: pytest.MonkeyPatch) -> Iterator[PubsubClient]:
             yield pubsub
 
 
-@contextmanager
-def fleet(root: Path, log: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
-    """The parent process and its children, ready."""
-    env = {**os.environ, "WORKER_PROCESSES": str(PROCESSES), **settings}
+def started(root: Path, log: Path, *command: str, **settings: str) -> subprocess.Popen[bytes]:
     with log.open("wb") as stderr:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "functions.entrypoints.pull_worker"], cwd=root, env=env, stderr=stderr
+        return subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=root, env={**os.environ, "WORKER_PROCESSES": str(PROCESSES), **settings}, stderr=stderr,
+        )  # fmt: skip
+
+
+@contextmanager
+def fleet(
+    root: Path, log: Path, *command: str, ready: str = '"worker ready"', **settings: str
+) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
+    """The parent process and its children, ready."""
+    worker = started(root, log, *(command or ["functions.entrypoints.pull_worker"]), **settings)
+    try:
+        assert until(lambda: log.read_text().count(ready) == PROCESSES, 60), log.read_text()
+        children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
+        assert len(children) == PROCESSES
+        yield worker, [int(child) for child in children]
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+@contextmanager
+def pushed_fleet(
+    root: Path, log: Path, pubsub: PubsubClient
+) -> Iterator[tuple[subprocess.Popen[bytes], list[int], str]]:
+    """A push worker, to which the twin pushes the requests: parent process, children and address."""
+    port = free_port()
+    command = ["functions.runtime.fast_start", "functions.entrypoints.server", "--port", str(port)]
+    with fleet(root, log, *command, ready='"model loaded"', HTTP_ENDPOINT="on") as (worker, children):
+        pubsub.subscriber.modify_push_config(
+            subscription=pubsub.subscriber.subscription_path(pubsub.project, "req_predict-sub"),
+            push_config={"push_endpoint": f"http://127.0.0.1:{port}/"},
         )
-        try:
-            assert until(lambda: log.read_text().count('"worker ready"') == PROCESSES, 60), log.read_text()
-            children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
-            assert len(children) == PROCESSES
-            yield worker, [int(child) for child in children]
-        finally:
-            worker.kill()
-            worker.wait()
+        yield worker, children, f"http://127.0.0.1:{port}"
 
 
 def gone(pid: int) -> bool:
@@ -69,6 +92,55 @@ def test_all_processes_answer_and_stop_in_order(root: Path, tmp_path: Path, pubs
         assert worker.wait(15) == 0, log.read_text()
         assert all(map(gone, children))
     assert log.read_text().count('"worker stopped"') == PROCESSES and "Traceback" not in log.read_text()
+
+
+def test_all_processes_of_a_push_worker_answer_and_stop_in_order(
+    root: Path, tmp_path: Path, pubsub: PubsubClient
+) -> None:
+    log, ids = tmp_path / "log", {f"r{number}" for number in range(200)}
+    with pushed_fleet(root, log, pubsub) as (worker, children, url):
+        for request_id in ids:
+            pubsub.publish(encoded(), request_id=request_id)
+        assert [response.status for response in pubsub.responses(ids, copies_for_s=1.0)] == ["ok"] * len(ids)
+        answered: dict[str, int] = {}
+        for _ in range(200):  # each on a connection of its own, until both processes have accepted one
+            reply = json.loads(urlopen(f"{url}/health", timeout=10).read())
+            answered[json.dumps(reply)] = reply["outcomes"]["ok"]
+            if len(answered) == PROCESSES:
+                break
+        assert sum(answered.values()) == len(ids) and 0 not in answered.values()
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(15) == 0, log.read_text()
+        assert all(map(gone, children))
+    assert "Traceback" not in log.read_text()
+
+
+def test_a_process_of_a_push_worker_that_dies_ends_the_others(root: Path, tmp_path: Path, pubsub: PubsubClient) -> None:
+    with pushed_fleet(root, tmp_path / "log", pubsub) as (worker, children, _):
+        os.kill(children[0], signal.SIGKILL)
+        assert worker.wait(15) == signal.SIGKILL
+        assert all(map(gone, children))
+
+
+def test_no_process_of_a_push_worker_outlives_its_parent(root: Path, tmp_path: Path, pubsub: PubsubClient) -> None:
+    with pushed_fleet(root, tmp_path / "log", pubsub) as (worker, children, _):
+        worker.kill()
+        assert until(lambda: all(map(gone, children)), 15)
+
+
+def test_a_push_worker_without_a_model_says_so(root: Path, tmp_path: Path, pubsub: PubsubClient) -> None:
+    log, port = tmp_path / "log", free_port()
+    command = ["functions.runtime.fast_start", "functions.entrypoints.server", "--port", str(port)]
+    worker = started(root, log, *command, ARTIFACT=str(tmp_path))
+    try:
+        assert until(lambda: log.read_text().count("the model could not be loaded yet: ") == PROCESSES, 60)
+        with pytest.raises(HTTPError, match="503"):
+            urlopen(f"http://127.0.0.1:{port}/ready", timeout=10)
+        worker.terminate()
+        assert worker.wait(15) == 0 and "Traceback" not in log.read_text()
+    finally:
+        worker.kill()
+        worker.wait()
 
 
 def test_a_process_that_dies_ends_the_others(root: Path, tmp_path: Path, pubsub: PubsubClient) -> None:

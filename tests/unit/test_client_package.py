@@ -29,7 +29,7 @@ def pins(root: Path, *folders: str) -> list[str]:
 def test_the_dependencies_are_those_of_the_requirements_files(project: dict[str, Any], root: Path) -> None:
     assert sorted(project["dependencies"]) == pins(root, "client", "functions", "infra/local")
     assert sorted(project["optional-dependencies"]["training"]) == pins(root, "model")
-    for name in ("onnx", "pandas", "parquet"):
+    for name in ("kafka", "onnx", "pandas", "parquet"):
         assert set(project["optional-dependencies"][name]) <= set(pins(root, "tests")), "the tested version"
 
 

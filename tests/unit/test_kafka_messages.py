@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -128,7 +129,7 @@ def test_calls_are_made_when_they_are_due_in_their_order() -> None:
     delays = Delays(3, 1_000, lambda: now[0])
     for wait, name, owner in ((30.0, "late", "p1"), (10.0, "soon", "p2"), (10.0, "next", "p1")):
         assert not delays.is_full()
-        delays.add(wait, lambda name=name: made.append(name), 100, owner)
+        delays.add(wait, partial(made.append, name), 100, owner)
     assert delays.is_full()
     delays.run_due()
     assert made == []
