@@ -1,4 +1,4 @@
-"""Answers requests on a topic of Kafka in place of a worker, as soon as they come."""
+"""Answers requests on a topic of Kafka instead of a worker, as soon as they come."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import click
@@ -22,7 +22,7 @@ _POLL_S = 0.2
 
 
 class _Command(options.Command):
-    sections: ClassVar = {
+    sections: ClassVar[Mapping[str, Sequence[str]]] = {
         "Messages": ("--requests", "--responses", "--idle", "--skip-refused"),
         "Where to": ("--from", "--to", *options.SECTIONS["Where to"]),
     }

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
@@ -82,7 +82,7 @@ class Command(click.Command):
     `sections`: the headings of --help, and the options below each.
     """
 
-    sections: Mapping[str, Sequence[str]] = SECTIONS
+    sections: ClassVar[Mapping[str, Sequence[str]]] = SECTIONS
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from client.dead_letters.brokers import PAGE, DeadLetters, Requests
+from client.dead_letters.brokers import DeadLetters, Requests
 from client.dead_letters.dead_letter import DeadLetter
+from client.dead_letters.subscription import PAGE
 
 _CALL_BYTES = 4_000_000
 """Bytes of the payloads that share a publish call, which may have 10 MB. A larger one has a call of its own."""

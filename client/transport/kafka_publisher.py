@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from client.gcp import BATCH_DELAY_S, CALL_TIMEOUT_S, RETRY_S
+from client.gcp import BATCH_DELAY_S, CALL_TIMEOUT_S, UPLOAD_TIMEOUT_S
 from client.text import SendError
 from client.transport.kafka_connection import send_error
 from functions.kafka.connection import MAX_MESSAGE_BYTES, library
@@ -31,7 +31,7 @@ class KafkaPublisher:
     def __init__(self, connection: Mapping[str, Any], topic: str) -> None:
         ours = {
             "message.max.bytes": MAX_MESSAGE_BYTES,
-            "message.timeout.ms": int(RETRY_S * 1000),
+            "message.timeout.ms": int(UPLOAD_TIMEOUT_S * 1000),
             "enable.idempotence": True,
         }
         tuning = {"linger.ms": BATCH_DELAY_S * 1000, "batch.size": _BATCH_BYTES}
