@@ -110,6 +110,7 @@ def properties(bootstrap: str, config: str = "", oauth: str = "") -> dict[str, A
         "client.id": "predictions",
         "reconnect.backoff.ms": 100,
         "reconnect.backoff.max.ms": 2_000,
+        "metadata.recovery.strategy": "none",  # with `rebootstrap`, a transaction hangs after an outage of all brokers
         "log.connection.close": False,  # brokers close idle connections
         "socket.keepalive.enable": True,
         "logger": _librdkafka,
