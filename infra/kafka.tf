@@ -19,7 +19,7 @@ variable "kafka" {
   }
   validation {
     condition     = (var.compute == "kafka" ? 1 : 0) == length(compact([var.kafka == null ? "" : "kafka", var.managed_kafka == null ? "" : "managed_kafka"]))
-    error_message = "compute is ${var.compute}, and ${join(" and ", concat(var.kafka == null ? [] : ["kafka"], var.managed_kafka == null ? [] : ["managed_kafka"], var.kafka == null && var.managed_kafka == null ? ["neither kafka nor managed_kafka"] : []))} set; ${var.compute == "kafka" ? "set one of kafka, for a cluster of yours, and managed_kafka, for a new one" : "both need compute kafka"}."
+    error_message = "kafka is ${var.kafka == null ? "missing" : "set"}, managed_kafka is ${var.managed_kafka == null ? "missing" : "set"}, and compute is ${var.compute}; with compute kafka set one of them, kafka for a cluster of yours and managed_kafka for a new one, and with another compute none."
   }
 }
 
@@ -57,7 +57,9 @@ locals {
     partitions = 12 # as the twin's (infra/local/kafka_topics.py)
   }
   managed_kafka = { for name, default in local.managed_kafka_defaults : name => try(var.managed_kafka[name], null) == null ? default : var.managed_kafka[name] }
+}
 
+locals {
   # Kafka has one retention for a topic: the longest of the topic's and its subscriptions'.
   kafka_retention_s = {
     for name, given in local.topology.topics : name => max(concat(

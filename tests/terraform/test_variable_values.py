@@ -19,7 +19,19 @@ _VARIABLE = re.compile(r'^variable "\w+" \{\n.*?^\}\n', re.M | re.S)
 _LOCALS = re.compile(r"^locals \{\n.*?^\}\n", re.M | re.S)
 
 # The files whose local values the validations use.
-WITH_LOCALS = {"alerts", "existing", "iam", "topology", "variables", "sizes", "nightly", "scale", "retrain", "page"}
+WITH_LOCALS = {
+    "alerts",
+    "existing",
+    "iam",
+    "topology",
+    "variables",
+    "sizes",
+    "nightly",
+    "scale",
+    "retrain",
+    "page",
+    "kafka",
+}
 
 ANA = "user:ana@example.com"
 OF_MEMBERS = ("clients", "analysts", "endpoint_callers", "model_publishers")
@@ -560,9 +572,21 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
     (page("", members={"ana": ANA}), "page_image", ["is missing and page is set", "infra/page.Dockerfile"]),
     ({"page_image": "host.example/images/page"}, "page_image", ["is set and page is not"]),
     ({"compute": "lambda"}, "compute", ["is lambda", "push, worker, function or kafka"]),
-    ({"compute": "kafka"}, "kafka", ["compute is kafka, and neither kafka nor managed_kafka set; set one of kafka"]),
-    (kafka() | {"compute": "push"}, "kafka", ["compute is push, and kafka set; both need compute kafka"]),
-    (kafka() | managed_kafka(), "kafka", ["compute is kafka, and kafka and managed_kafka set; set one"]),
+    (
+        {"compute": "kafka"},
+        "kafka",
+        ["is missing, managed_kafka is missing, and compute is kafka; with compute kafka set one"],
+    ),
+    (
+        kafka() | {"compute": "push"},
+        "kafka",
+        ["is set, managed_kafka is missing, and compute is push", "with another compute none"],
+    ),
+    (
+        kafka() | managed_kafka(),
+        "kafka",
+        ["is set, managed_kafka is set, and compute is kafka; with compute kafka set one"],
+    ),
     (kafka(topic="x"), "kafka", ["has topic; it must have only bootstrap and config_secret"]),
     *(
         (kafka(bootstrap=bootstrap), "kafka", [f"bootstrap is {bootstrap or 'null'};", "must be host:port"])
@@ -578,7 +602,7 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
     (managed_kafka(vcpus=6), "managed_kafka", ["memory_gib is 3; with 6 vCPUs it must be from 6 to 48"]),
     (managed_kafka(memory_gib=25), "managed_kafka", ["memory_gib is 25; with 3 vCPUs it must be from 3 to 24"]),
     (managed_kafka(partitions=0), "managed_kafka", ["partitions is 0; it must be from 1 to 1000"]),
-    (managed_kafka() | {"subnetwork": "null"}, "managed_kafka", ["subnetwork is not; set subnetwork"]),
+    ({"compute": "kafka", "managed_kafka": "{}"}, "managed_kafka", ["subnetwork is not; set subnetwork"]),
     ({"http_endpoint": "open"}, "http_endpoint", ["is open", "off, internal or anywhere"]),
 ]
 
