@@ -6,10 +6,12 @@ FROM ${BASE} AS install
 # What is installed: requirements-onnx.lock adds ONNX Runtime, requirements-gpu-*.lock ONNX Runtime or TensorFlow with
 # CUDA. `make deploy` sets it for an artifact, and a GPU, that needs it; Cloud Run adds NVIDIA's driver.
 ARG LOCK=requirements.lock
-COPY functions/${LOCK} infra/slim.py /
+# What is installed too: requirements-kafka.lock adds Kafka's client, for a worker with `compute = "kafka"`.
+ARG ALSO=requirements.lock
+COPY functions/${LOCK} functions/${ALSO} infra/slim.py /
 # Bytecode is made last, of what is left, and trusted unread: an image's files may lose their times on the way.
 RUN python -m venv /venv \
- && /venv/bin/pip install --no-compile --disable-pip-version-check --require-hashes -r /${LOCK} \
+ && /venv/bin/pip install --no-compile --disable-pip-version-check --require-hashes -r /${LOCK} -r /${ALSO} \
  && python /slim.py /venv \
  && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /venv/lib
 

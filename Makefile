@@ -6,6 +6,7 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
 LEAN := $(VENV)/.lean
 FULL := $(VENV)/.full
+KAFKA := $(VENV)/.kafka
 SUPPLY := build/audit/venv/bin
 DOCS := build/docs-venv/bin
 
@@ -30,13 +31,17 @@ $(FULL): requirements.txt model/requirements.txt tests/requirements.txt $(LEAN)
 	$(PIP) -r requirements.txt -r tests/requirements.txt
 	@touch $@
 
+$(KAFKA): functions/requirements-kafka.txt $(LEAN)
+	$(PIP) -r functions/requirements-kafka.txt
+	@touch $@
+
 setup: $(FULL)  ## Install everything into .venv, with TensorFlow and the test tools
 
 demo: $(LEAN)  ## Classify real images through a topic, a bucket and HTTP, all on this machine
 	@$(PY) -m infra.local.demo
 
-up: $(if $(RETRAIN)$(PRETRAINED),$(FULL),$(LEAN))  ## Start the local twin and leave it running until Ctrl-C (RETRAIN=photos: with a training worker; PRETRAINED=weights: with three ImageNet models)
-	@$(PY) -m infra.local up
+up: $(if $(RETRAIN)$(PRETRAINED),$(FULL),$(LEAN)) $(if $(filter kafka,$(BROKER)),$(KAFKA))  ## Start the local twin and leave it running until Ctrl-C (BROKER=kafka: on Kafka; RETRAIN=photos: with a training worker; PRETRAINED=weights: with three ImageNet models)
+	@$(PY) -m infra.local up $(if $(BROKER),--broker $(BROKER))
 
 # Four processes, as tests of the twin wait more than they compute; then alone what is held to a clock.
 PARALLEL = -q -n $(or $(JOBS),4) --durations=50

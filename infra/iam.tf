@@ -21,6 +21,9 @@ locals {
 
   # Accounts that score images: each reads models and publishes responses.
   scorers = [for name in ["worker", "endpoint"] : name if contains(keys(local.accounts), name)]
+
+  # Those that publish to Pub/Sub: over Kafka the worker does not.
+  publishers = [for name in local.scorers : name if name != "worker" || var.compute != "kafka"]
 }
 
 resource "google_service_account" "this" {
@@ -41,7 +44,7 @@ locals {
 }
 
 resource "google_pubsub_topic_iam_member" "answers" {
-  for_each = toset(local.scorers)
+  for_each = toset(local.publishers)
 
   project = local.topics[local.response_topic].project
   topic   = local.topics[local.response_topic].name
@@ -68,7 +71,7 @@ resource "google_pubsub_subscription_iam_member" "worker" {
 
 # Pub/Sub's agent creates the invoker's tokens for pushes.
 resource "google_service_account_iam_member" "pubsub_agent" {
-  count = var.compute == "worker" ? 0 : 1
+  count = local.is_pool ? 0 : 1
 
   service_account_id = local.service_accounts["invoker"].name
   role               = "roles/iam.serviceAccountTokenCreator"
@@ -76,7 +79,7 @@ resource "google_service_account_iam_member" "pubsub_agent" {
 }
 
 resource "google_cloud_run_v2_service_iam_member" "invoker" {
-  count = var.compute == "worker" ? 0 : 1
+  count = local.is_pool ? 0 : 1
 
   project  = var.project_id
   location = var.region

@@ -1,6 +1,6 @@
 # A customer-managed key (var.kms_key) for all stored data: each of Google's service agents that stores data may use it.
 locals {
-  encrypting = concat(["artifactregistry", "run"], var.compute == "function" ? ["cloudfunctions", "eventarc"] : [])
+  encrypting = concat(["artifactregistry", "run"], var.compute == "function" ? ["cloudfunctions", "eventarc"] : [], var.managed_kafka == null ? [] : ["managedkafka"])
   agents = merge(
     {
       pubsub  = google_project_service_identity.pubsub.member

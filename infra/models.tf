@@ -64,7 +64,7 @@ resource "google_storage_bucket_iam_member" "registry" {
 }
 
 resource "google_pubsub_topic_iam_member" "comparisons" {
-  for_each = toset(local.from_registry ? local.scorers : [])
+  for_each = toset(local.from_registry ? local.publishers : [])
 
   project = local.topics[local.comparison_topic].project
   topic   = local.topics[local.comparison_topic].name

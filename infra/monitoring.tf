@@ -4,10 +4,10 @@ locals {
   services_matcher = "monitored_resource=\"cloud_run_revision\", service_name=~\"${join("|", [for part in ["worker", "function", "endpoint"] : "${local.prefix}prediction-${part}"])}\""
   pool_matcher     = "monitored_resource=\"cloud_run_worker_pool\", worker_pool_name=\"${local.prefix}prediction-pool\""
 
-  # Where scorers run: a service in every mode except `worker`, where a pool and possibly the endpoint's service run.
+  # Where scorers run: a service in every mode except `worker` and `kafka`, where a pool and possibly the endpoint's service run.
   scored_on = merge(
-    var.compute == "worker" ? { pool = local.pool_matcher } : {},
-    var.compute != "worker" || var.http_endpoint != "off" ? { service = local.services_matcher } : {},
+    local.is_pool ? { pool = local.pool_matcher } : {},
+    !local.is_pool || var.http_endpoint != "off" ? { service = local.services_matcher } : {},
   )
 
   logged = {

@@ -33,6 +33,6 @@ variable "vpc_connector" {
   }
   validation {
     condition     = var.vpc_connector == null || var.compute == "function"
-    error_message = "vpc_connector needs compute function; with push and worker, subnetwork needs no connector."
+    error_message = "vpc_connector needs compute function; with the others, subnetwork needs no connector."
   }
 }

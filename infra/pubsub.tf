@@ -87,7 +87,7 @@ resource "google_pubsub_subscription" "this" {
   }
 
   dynamic "push_config" {
-    for_each = each.value.delivery == "worker" && var.compute != "worker" ? [each.value.path] : []
+    for_each = each.value.delivery == "worker" && !local.is_pool ? [each.value.path] : []
     content {
       push_endpoint = "${local.worker_url}${push_config.value}"
       oidc_token {

@@ -26,7 +26,7 @@ locals {
   }
 
   target      = "PROJECT=${var.project_id} REGION=${var.region} COMPUTE=${var.compute}${var.prefix == "" ? "" : " PREFIX=${var.prefix}"}"
-  worker_part = { push = "worker", worker = "pool", function = "function" }[var.compute]
+  worker_part = { push = "worker", worker = "pool", function = "function", kafka = "pool" }[var.compute]
 
   # By heading, without the links inside the page, which lead nowhere in a mail.
   runbook = {

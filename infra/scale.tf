@@ -10,7 +10,7 @@ variable "scale" {
   }
   validation {
     condition     = var.scale == null || var.compute == "worker"
-    error_message = "scale is set and compute is ${var.compute}; scale needs compute worker: the others scale by themselves."
+    error_message = "scale is set and compute is ${var.compute}; scale needs compute worker: ${var.compute == "kafka" ? "its job reads the backlog of Pub/Sub" : "the others scale by themselves"}."
   }
   validation {
     condition     = var.scale == null ? true : try(var.scale.max >= 1 && var.scale.max <= 1000 && floor(var.scale.max) == var.scale.max, false)

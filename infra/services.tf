@@ -9,6 +9,8 @@ resource "google_project_service" "this" {
     var.compute == "function" && var.kms_key != null ? ["eventarc"] : [],
     var.binary_authorization == null ? [] : ["binaryauthorization"],
     var.page == null ? [] : ["iap"],
+    var.managed_kafka == null ? [] : ["managedkafka"],
+    length(local.kafka_secret) == 0 ? [] : ["secretmanager"],
   ))
 
   project            = var.project_id

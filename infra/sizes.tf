@@ -82,7 +82,7 @@ variable "gpu" {
   }
   validation {
     condition     = var.gpu == null || var.compute != "function"
-    error_message = "gpu is ${coalesce(var.gpu, "none")} and compute is function; gpu needs compute push or worker: a function cannot have one."
+    error_message = "gpu is ${coalesce(var.gpu, "none")} and compute is function; gpu needs compute push, worker or kafka: a function cannot have one."
   }
 }
 

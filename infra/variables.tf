@@ -38,13 +38,13 @@ variable "prefix" {
 }
 
 variable "compute" {
-  description = "How the worker runs: `push`, a Cloud Run service that Pub/Sub pushes to; `worker`, a Cloud Run worker pool that pulls; `function`, a 2nd-gen function."
+  description = "How the worker runs: `push`, a Cloud Run service that Pub/Sub pushes to; `worker`, a Cloud Run worker pool that pulls; `function`, a 2nd-gen function; `kafka`, a worker pool that consumes Kafka's topics instead of Pub/Sub's ([Kafka](../docs/kafka.md))."
   type        = string
   default     = "push"
   nullable    = false
   validation {
-    condition     = contains(["push", "worker", "function"], var.compute)
-    error_message = "compute is ${var.compute}; it must be push, worker or function."
+    condition     = contains(["push", "worker", "function", "kafka"], var.compute)
+    error_message = "compute is ${var.compute}; it must be push, worker, function or kafka."
   }
 }
 
@@ -118,10 +118,18 @@ locals {
     DEAD_SUBSCRIPTION    = "compute"
     DEVICE               = "gpu"
     GOOGLE_CLOUD_PROJECT = "project_id"
+    DEAD_TOPIC           = "prefix"
     HTTP_ENDPOINT        = "http_endpoint"
+    KAFKA_BOOTSTRAP      = "kafka"
+    KAFKA_CONFIG         = "kafka"
+    KAFKA_MAX_ATTEMPTS   = "topology_overrides"
+    KAFKA_MAX_BACKOFF_S  = "topology_overrides"
+    KAFKA_MIN_BACKOFF_S  = "topology_overrides"
+    KAFKA_OAUTH          = "managed_kafka"
     MODELS               = "models"
     REGISTRY             = "models"
     REQUEST_SUBSCRIPTION = "compute"
+    REQUEST_TOPIC        = "prefix"
     RESPONSE_STORE       = "response_store"
     RESPONSE_TOPIC       = "prefix"
     THREADS              = "concurrency"
@@ -230,7 +238,7 @@ variable "subnetwork" {
   }
   validation {
     condition     = var.subnetwork == null || var.compute != "function"
-    error_message = "subnetwork needs compute push or worker: a function uses vpc_connector."
+    error_message = "subnetwork needs compute push, worker or kafka: a function uses vpc_connector."
   }
 }
 

@@ -1,6 +1,21 @@
-# The worker as a worker pool that pulls. It does not scale automatically, so it suits a steady, large load, or var.scale.
+# The worker as a worker pool that pulls from Pub/Sub, or consumes Kafka's topics (kafka.tf). It does not scale
+# automatically, so it suits a steady, large load, or var.scale.
+locals {
+  is_pool = contains(["worker", "kafka"], var.compute)
+  pool = {
+    worker = {
+      module = "functions.entrypoints.pull_worker"
+      environment = {
+        REQUEST_SUBSCRIPTION = google_pubsub_subscription.this[local.request_subscription].id
+        DEAD_SUBSCRIPTION    = google_pubsub_subscription.this[local.dead_subscription].id
+      }
+    }
+    kafka = { module = "functions.entrypoints.kafka_worker", environment = local.kafka_environment }
+  }
+}
+
 resource "google_cloud_run_v2_worker_pool" "worker" {
-  count = var.compute == "worker" ? 1 : 0
+  count = local.is_pool ? 1 : 0
 
   project             = var.project_id
   name                = "${local.prefix}prediction-pool"
@@ -55,27 +70,48 @@ resource "google_cloud_run_v2_worker_pool" "worker" {
 
     containers {
       image   = var.image
-      command = ["python", "-m", "functions.entrypoints.pull_worker"]
+      command = ["python", "-m", local.pool[var.compute].module]
 
       resources {
         limits = local.limits
       }
 
       dynamic "env" {
-        for_each = merge(local.environment, {
-          REQUEST_SUBSCRIPTION = google_pubsub_subscription.this[local.request_subscription].id
-          DEAD_SUBSCRIPTION    = google_pubsub_subscription.this[local.dead_subscription].id
-        })
+        for_each = merge(local.environment, local.pool[var.compute].environment)
         content {
           name  = env.key
           value = env.value
         }
       }
+
+      dynamic "volume_mounts" {
+        for_each = google_secret_manager_secret_iam_member.kafka
+        content {
+          name       = "kafka"
+          mount_path = local.kafka_folder
+        }
+      }
+    }
+
+    dynamic "volumes" {
+      for_each = google_secret_manager_secret_iam_member.kafka
+      content {
+        name = "kafka"
+        secret {
+          secret = "projects/${volumes.value.project}/secrets/${volumes.value.secret_id}"
+          items {
+            path    = basename(local.kafka_environment.KAFKA_CONFIG)
+            version = "latest"
+          }
+        }
+      }
     }
   }
 
-  # A pool without the right to pull would be restarted again and again.
+  # A pool without the right to pull or to connect would be restarted again and again.
   depends_on = [
+    google_managed_kafka_topic.this,
+    google_project_iam_member.kafka,
     google_pubsub_subscription_iam_member.worker,
     google_pubsub_topic_iam_member.answers,
     google_storage_bucket_iam_member.worker,

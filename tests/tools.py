@@ -59,6 +59,7 @@ class Tools:
             "client/samples/bag.bmp": "pixels\n",
             "functions/main.py": "entry points\n",
             "functions/requirements.lock": "ai-edge-litert==2.3.0 \\\n    --hash=sha256:0\n",
+            "functions/requirements-kafka.lock": "ai-edge-litert==2.3.0\nconfluent-kafka==2.16.1\n",
             "functions/requirements-onnx.lock": "ai-edge-litert==2.3.0\nonnxruntime==1.32.0\n",
             "functions/requirements-gpu-onnx.lock": "ai-edge-litert==2.3.0\nonnxruntime-gpu==1.26.0\n",
             "functions/requirements-gpu-savedmodel.lock": "ai-edge-litert==2.3.0\ntensorflow==2.21.0\n",

@@ -97,7 +97,7 @@ Exit codes:
 )
 @options.option(
     "--compute",
-    type=click.Choice(["push", "worker", "function"]),
+    type=click.Choice(["push", "worker", "function", "kafka"]),
     default="push",
     help="Kind of worker, as given to make deploy.  [default: push]",
 )

@@ -18,7 +18,7 @@ from infra.check.terraform import Terraform
 # By scenario: what it is changed into, with the variables that change.
 LATER: dict[str, dict[str, dict[str, str]]] = {
     "push": {name: given for name, given in scenarios.SCENARIOS.items() if name != "push"},
-    "worker": {"`scale`": scenarios.SCENARIOS["`scale`"]},
+    "worker": {"`scale`": scenarios.SCENARIOS["`scale`"], "kafka": scenarios.COMPUTE["kafka"]},
     "`scale`": {"worker": {"scale": "null"}},
     "everything": {"a function": {"compute": "function", "function_source": "topology.yaml"}},
 }

@@ -33,6 +33,7 @@ _INVENTED = {
     "google_kms_crypto_key.id": "{key_ring}/cryptoKeys/{name}",
     "google_cloud_run_v2_service.uri": "https://{name}.example",
     "google_cloud_run_v2_worker_pool.id": "projects/{project}/locations/{location}/workerPools/{name}",
+    "google_managed_kafka_cluster.id": "projects/{project}/locations/{location}/clusters/{cluster_id}",
     "google_service_account.id": "projects/{project}/serviceAccounts/{account_id}@{project}.example",
     "google_service_account.name": "projects/{project}/serviceAccounts/{account_id}",
     "google_service_account.email": "{account_id}@{project}.example",

@@ -89,6 +89,7 @@ RULES = (
             "google_storage_bucket.*",
             "google_bigquery_dataset.this",
             "google_artifact_registry_repository.images",
+            "google_managed_kafka_cluster.this",
         ),
         "a resource's service agent must be allowed to use the key",
     ),
@@ -117,6 +118,15 @@ RULES = (
         ("google_pubsub_subscription_iam_member.worker",),
         ("google_cloud_run_v2_worker_pool.worker",),
         "a worker pool without the right to pull would be restarted again and again",
+    ),
+    Rule(
+        (
+            "google_managed_kafka_topic.this",
+            "google_project_iam_member.kafka",
+            "google_secret_manager_secret_iam_member.kafka",
+        ),
+        ("google_cloud_run_v2_worker_pool.worker",),
+        "a worker pool that cannot connect, or finds no topics, would be restarted again and again",
     ),
     Rule(
         ("google_project_iam_member.builder", "google_artifact_registry_repository_iam_member.*"),

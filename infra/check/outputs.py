@@ -1,6 +1,7 @@
 """Writes the table of outputs in module.md: `python -m infra.check.outputs`.
 
-Terraform declares no types of outputs, so they come from the state of the rehearsed deployment with every option.
+Terraform declares no types of outputs, so they come from the states of two rehearsed deployments: with every option, and on
+Kafka, which excludes some of them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from infra.check import scenarios, tables
 from infra.check.toolchain import Unavailable
 from infra.check.variables import description
 
-_SCENARIO = "everything"
+_SCENARIOS = "everything", "kafka"
 _HEAD = "| output | type | description |\n|---|---|---|\n"
 _OUTPUT = re.compile(r'^output "(\w+)" \{\n(.*?)^\}', re.M | re.S)
 
@@ -28,9 +29,9 @@ def table(folder: Path, types: dict[str, Any]) -> str:
 
 
 def types(folder: Path) -> dict[str, Any]:
-    """The types of the outputs of the deployment that was rehearsed in `folder`."""
-    state = json.loads((scenarios.place(folder, _SCENARIO) / "state.json").read_text())
-    return {name: output["type"] for name, output in state["values"]["outputs"].items()}
+    """The types of the outputs of the deployments that were rehearsed in `folder`."""
+    states = [json.loads((scenarios.place(folder, each) / "state.json").read_text()) for each in _SCENARIOS]
+    return {name: output["type"] for state in states for name, output in state["values"]["outputs"].items()}
 
 
 def check(folder: Path, page: str) -> Iterator[str]:

@@ -24,6 +24,7 @@ COMPUTE = {
     "worker": {"compute": "worker", "bigquery": "false"},
     # Any existing file serves as the archive.
     "function": {"compute": "function", "function_source": "topology.yaml", "bigquery": "false"},
+    "kafka": {"compute": "kafka", "kafka": '{bootstrap = "kafka.example.com:9092"}', "bigquery": "false"},
 }
 
 _OPTIONS = {
@@ -49,6 +50,12 @@ _OPTIONS = {
     "kms_key": {"kms_key": '{id = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/key-of-yours"}'},
     "budget": {"budget": '{billing_account = "012345-6789AB-CDEF01", amount = 50}'},
 }
+_SECRET = '{bootstrap = "kafka.example.com:9093", config_secret = "projects/some-project/secrets/secret-of-yours"}'
+_MANAGED = {
+    "kafka": "null",
+    "managed_kafka": "{}",
+    "subnetwork": "projects/some-project/regions/europe-west1/subnetworks/subnetwork-of-yours",
+}
 _ALONE = (
     *("bigquery", "http_endpoint", "response_store", "models", "model_publishers", "nightly", "retrain", "clients"),
     *("kms_key", "budget", "page"),
@@ -72,6 +79,9 @@ SCENARIOS: dict[str, dict[str, str]] = {
     "`kms_key` and a function": COMPUTE["function"] | _OPTIONS["kms_key"],
     "`page` and `artifact_prefix`": COMPUTE["push"] | _OPTIONS["page"] | {"artifact_prefix": "shoes/3"},
     "`scale`": COMPUTE["worker"] | {"scale": "{max = 10, rate = 24}"},
+    "`kafka.config_secret`": COMPUTE["kafka"] | {"kafka": _SECRET},
+    "`managed_kafka`": COMPUTE["kafka"] | _MANAGED,
+    "`managed_kafka` and `kms_key`": COMPUTE["kafka"] | _MANAGED | _OPTIONS["kms_key"],
     "everything": {name: value for option in _OPTIONS.values() for name, value in option.items()},
 }
 

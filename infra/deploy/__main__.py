@@ -14,7 +14,7 @@ from client.images import ImageFile
 from client.text import SendError
 from infra.deploy import base_image, models, smoke
 from infra.deploy.grammar import SWITCHES, parser
-from infra.deploy.images import LOCKS, Build, smallest_lock
+from infra.deploy.images import KAFKA_LOCK, LOCKS, Build, smallest_lock
 from infra.deploy.plan import drift, plan
 from infra.deploy.remove import destroy
 from infra.deploy.shell import CommandFailed, Shell
@@ -77,12 +77,12 @@ def _run(args: argparse.Namespace, shell: Shell, target: Target) -> None:
     match args.command:
         case "deploy":
             artifact, lock = _served(args.artifact, shell.root, target)
-            deploy(shell, target, artifact, Build(args.base_image, args.rebuild == "1", lock))
+            deploy(shell, target, artifact, Build(args.base_image, args.rebuild == "1", lock, also=_also(target)))
         case "plan" if args.drift:
             drift(shell, target)
         case "plan":
             artifact, lock = _served(args.artifact, shell.root, target)
-            plan(shell, target, artifact, Build(args.base_image, lock=lock))
+            plan(shell, target, artifact, Build(args.base_image, lock=lock, also=_also(target)))
         case "models":
             models.report(shell, target)
         case "rollback":
@@ -100,6 +100,11 @@ def _served(place: str, root: Path, target: Target) -> tuple[Artifact | None, st
             "image's own model needs none"
         )
     return _artifact(place, root, target)
+
+
+def _also(target: Target) -> str:
+    """The lock file that is installed in addition, if any."""
+    return KAFKA_LOCK if target.compute == "kafka" else ""
 
 
 def _artifact(place: str, root: Path, target: Target) -> tuple[Artifact | None, str]:

@@ -11,10 +11,12 @@ def exports(project: str, outputs: Mapping[str, Any]) -> list[str]:
     """`export NAME=value` lines for `predictions`, without missing outputs."""
     topics, buckets = outputs["topics"], outputs["buckets"]
     models = outputs.get("deployed", {}).get("models")
+    kafka = outputs.get("kafka") or {}
     given = {
         "GOOGLE_CLOUD_PROJECT": project,
-        "REQUEST_TOPIC": topics["req_predict"],
-        "RESPONSE_TOPIC": topics["res_predict"],
+        "PREDICTIONS_BROKER": f"kafka://{kafka['bootstrap']}" if kafka else None,
+        "REQUEST_TOPIC": kafka.get("request_topic") or topics["req_predict"],
+        "RESPONSE_TOPIC": kafka.get("response_topic") or topics["res_predict"],
         "UPLOAD_BUCKET": buckets["uploads"],
         "PAYLOAD_BUCKET": buckets["payloads"],
         # Without a push worker or an open endpoint the output is null, which Terraform omits.

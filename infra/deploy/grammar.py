@@ -123,7 +123,7 @@ _HELP = {
     "project": "the project's id",
     "region": "the region, europe-west1 unless --tfvars sets another",
     "prefix": "prefix of every name, for several deployments in a project",
-    "compute": "push, worker or function",
+    "compute": "push, worker, function or kafka",
     "tfvars": "files with Terraform's other variables, separated by commas; later ones override earlier ones",
     "artifact": "a model's folder, to upload and serve instead of the image's own model",
     "base-image": "the base image, instead of the Dockerfile's; with a digest its registry is not asked",

@@ -28,6 +28,9 @@ _LEFT_OUT = {"training", "samples", "__pycache__"}
 LOCKS = "requirements.lock", "requirements-onnx.lock"
 GPU_LOCKS = "requirements-gpu-onnx.lock", "requirements-gpu-savedmodel.lock"
 
+# Installed in addition, for a worker that consumes Kafka.
+KAFKA_LOCK = "requirements-kafka.lock"
+
 # Packages with the same module as another one.
 _SAME = {"onnxruntime-gpu": "onnxruntime"}
 
@@ -53,17 +56,23 @@ PAGE = Recipe("page", Path("infra") / "page.Dockerfile", ("client", "functions",
 @dataclass(frozen=True, slots=True)
 class Build:
     """How to build. `base`: the base image, without it the Dockerfile's; `again`: also when the image exists; `lock`:
-    the lock file that is installed, of the worker one of LOCKS or GPU_LOCKS."""
+    the lock file that is installed, of the worker one of LOCKS or GPU_LOCKS; `also`: one that is installed too."""
 
     base: str = ""
     again: bool = False
     lock: str = LOCKS[0]
     recipe: Recipe = WORKER
+    also: str = ""
+
+    @property
+    def locks(self) -> str:
+        """The lock files that are installed, as the tag of the sources counts them."""
+        return ",".join(filter(None, (self.lock, self.also)))
 
     @property
     def of_page(self) -> Build:
         """The same for the page's image."""
-        return replace(self, lock=LOCKS[0], recipe=PAGE)
+        return replace(self, lock=LOCKS[0], recipe=PAGE, also="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,7 @@ class Image:
 
 
 def source_tag(root: Path, base: str, lock: str = LOCKS[0], recipe: Recipe = WORKER) -> str:
-    """A tag derived from the sources in `root`, the base image's digest and the lock file that is installed: equal
+    """A tag derived from the sources in `root`, the base image's digest and the lock files that are installed: equal
     sources are built once."""
     found = hashlib.sha256(f"{base}\n{lock}\n".encode())
     files = [path for package in recipe.packages for path in (root / package).rglob("*") if path.is_file()]
@@ -169,11 +178,12 @@ def built(shell: Shell, target: Target, build: Build, existing: ExistingDeployme
         shell.say(f"the image of these sources exists already: {found}")
         return found
     file = "" if build.recipe is WORKER else f",_FILE={build.recipe.dockerfile.as_posix()}"
+    also = f",_ALSO={build.also}" if build.also else ""
     pool = (f"--worker-pool={target.build_pool}",) if target.build_pool else ()
     shell.run(
         # Only the beta command prints logs that are in Cloud Logging.
         *("gcloud", "beta", "builds", "submit", ".", "--config=infra/cloudbuild.yaml"),
-        f"--substitutions=_IMAGE={image}:{tag},_BASE={base},_LOCK={build.lock}{file}",
+        f"--substitutions=_IMAGE={image}:{tag},_BASE={base},_LOCK={build.lock}{also}{file}",
         f"--gcs-source-staging-dir=gs://{existing.build_bucket(target)}/builds",
         f"--service-account=projects/{target.project}/serviceAccounts/{existing.builder(target)}",
         *(*pool, f"--region={target.build_region}", f"--project={target.project}"),
@@ -206,7 +216,7 @@ def _sources(shell: Shell, build: Build) -> tuple[str, str]:
     base = base_image(shell, build)
     if base.endswith(UNKNOWN):
         return base, "source-HASH"
-    return base, source_tag(shell.root, base, build.lock, build.recipe)
+    return base, source_tag(shell.root, base, build.locks, build.recipe)
 
 
 def _tagged(tag: str, images: list[Image]) -> str:

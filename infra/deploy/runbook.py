@@ -15,7 +15,7 @@ from infra.deploy.target import Target, UsageError
 
 PAGE = Path(__file__).resolve().parents[1] / "runbook.md"
 
-_PARTS = {"push": "worker", "worker": "pool", "function": "function"}
+_PARTS = {"push": "worker", "worker": "pool", "function": "function", "kafka": "pool"}
 
 
 def arguments(target: Target) -> str:

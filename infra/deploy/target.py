@@ -22,7 +22,7 @@ RULES = {
     ),
     "REGION": ("^[a-z]+-[a-z]+[0-9]+$", "a region such as europe-west1, not a zone or a multi-region"),
     "PREFIX": ("^([a-z][a-z0-9]{0,10})?$", "at most 11 characters of a-z and 0-9, starting with a-z"),
-    "COMPUTE": ("^(push|worker|function)$", "push, worker or function"),
+    "COMPUTE": ("^(push|worker|function|kafka)$", "push, worker, function or kafka"),
     "build_pool": (
         "^(projects/[^/]+/locations/[^/]+/workerPools/[^/]+)?$",
         "the full name of a private pool of Cloud Build, projects/P/locations/L/workerPools/N",

@@ -15,123 +15,40 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from client.loopback import has_proxy, without_proxy
+from functions.kafka.connection import BrokerUnreachable, KafkaConfigError
 from infra.local import arguments, pretrained, runs
 from infra.local.child import ChildFailed
+from infra.local.command_line import parser
 from infra.local.fault_plan import FaultPlan, FaultPlanError
 from infra.local.google import NoEmulator
+from infra.local.kafka import NoKafka
 from infra.local.page import Page
-from infra.local.ports import LOOPBACK, is_loopback
-from infra.local.topology import SHIPPED, Topology, TopologyError
+from infra.local.ports import is_loopback
+from infra.local.topology import Topology, TopologyError
 from infra.local.twin import Twin
 from model.errors import RegistryError
 
-_UP_EXAMPLES = """examples:
-  {program} up                   everything on free ports, until Ctrl-C
-  eval "$({program} up --env)"   in another terminal: use the running twin
-  {program} up --worker pull --pubsub google
-"""
-_EXAMPLES = f"{_UP_EXAMPLES}  {{program}} pubsub --port 8085   only the Pub/Sub server\n"
-
 # Allocated objects between two garbage collections. Few objects become garbage, and retained messages are many.
 _COLLECT_EVERY = 10_000
+
+_FAILURES = (
+    *(ChildFailed, NoEmulator, TopologyError, FaultPlanError, RegistryError, OSError),
+    *(NoKafka, KafkaConfigError, BrokerUnreachable),
+)
 
 
 def main(argv: Sequence[str] | None = None, *, program: str = "python -m infra.local") -> int:
     """Run the command line. Returns 0 after a requested stop, 1 after a failure, 2 for invalid arguments."""
     began = time.monotonic()
-    options = _parser(program).parse_args(argv)
+    options = parser(program).parse_args(argv)
     _obey_signals()
     try:
-        return int(options.run(options, began))
+        return int(_RUN[options.command](options, began))
     except KeyboardInterrupt:
         return 0
-    except (ChildFailed, NoEmulator, TopologyError, FaultPlanError, RegistryError, OSError) as exc:
+    except _FAILURES as exc:
         _say(f"error: {exc}")
         return 1
-
-
-def _parser(program: str) -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        program, description=__doc__, epilog=_EXAMPLES.format(program=program), formatter_class=raw
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    up = commands.add_parser(
-        "up", help="start everything in topology.yaml", epilog=_UP_EXAMPLES.format(program=program), formatter_class=raw
-    )
-    up.add_argument(
-        "--pubsub",
-        choices=["embedded", "google"],
-        default="embedded",
-        help="the project's server, or Google's emulator",
-    )
-    up.add_argument("--worker", choices=["push", "pull", "none"], default="push", help="how requests reach the worker")
-    for part in ("pubsub", "storage", "worker", "page"):
-        up.add_argument(f"--{part}-port", type=int, default=0, metavar="N", help="default: a free one")
-    up.add_argument("--no-page", action="store_true", help="do not serve the page of `predictions web`")
-    up.add_argument(
-        "--retrain",
-        type=arguments.place,
-        default=os.environ.get("RETRAIN", ""),
-        metavar="PLACE",
-        help="run the training worker too, on images below PLACE: a folder or gs://bucket/prefix  [env: RETRAIN]",
-    )
-    up.add_argument(
-        "--pretrained",
-        type=arguments.folder,
-        default=os.environ.get("PRETRAINED") or None,
-        metavar="FOLDER",
-        help="import three ImageNet models from this folder of weights, and serve them  [env: PRETRAINED]",
-    )
-    up.add_argument("--project", default="local", help="project id (local)")
-    up.add_argument("--topology", type=Path, default=SHIPPED, metavar="FILE", help="default: infra/topology.yaml")
-    up.add_argument(
-        "--registry",
-        default=os.environ.get("REGISTRY", ""),
-        metavar="PLACE",
-        help="serve models of this registry: a folder, or gs://models/registry in the twin (default: REGISTRY)",
-    )
-    up.add_argument(
-        "--models",
-        default=os.environ.get("MODELS", ""),
-        metavar="NAME[@ALIAS],...",
-        help="the models of the registry, the default first (default: MODELS)",
-    )
-    up.add_argument(
-        "--log", type=Path, metavar="FILE", help="the worker's output (default: build/local/PID/worker.log)"
-    )
-    up.add_argument(
-        "--env", nargs="?", type=int, const=0, metavar="PID",
-        help="print the export lines of the running twin (of several: the newest, or process PID) and exit",
-    )  # fmt: skip
-    up.set_defaults(run=_up)
-    pubsub = commands.add_parser("pubsub", help="only the Pub/Sub server, without topics")
-    pubsub.add_argument("--port", type=int, default=0, metavar="N", help="default: a free one")
-    pubsub.set_defaults(run=_pubsub)
-    storage = commands.add_parser("storage", help="only the Storage server, with the topology's buckets")
-    storage.add_argument("--port", type=int, default=0, metavar="N", help="default: a free one")
-    storage.set_defaults(run=_storage)
-    for each in (up, storage):
-        each.add_argument(
-            "--signing-keys", type=arguments.folder, metavar="DIR",
-            help="check signed URLs with the public keys there, a file EMAIL.pem each (default: check none)",
-        )  # fmt: skip
-    for each in (up, pubsub, storage):
-        each.add_argument(
-            "--host",
-            type=arguments.host,
-            default=LOOPBACK,
-            help="address to listen on (127.0.0.1); 0.0.0.0 for all addresses",
-        )
-        each.add_argument(
-            "--data-dir", type=Path, metavar="DIR", help="keep messages and objects there across restarts and kills"
-        )
-        each.add_argument(
-            "--fault-plan",
-            metavar="PLAN",
-            help="inject faults: seed=1,errors=0.1,burst=3,duplicate=0.05 or a YAML or JSON file with such fields",
-        )
-    return parser
 
 
 def _up(options: argparse.Namespace, began: float) -> int:
@@ -143,6 +60,10 @@ def _up(options: argparse.Namespace, began: float) -> int:
             return 2
         options.registry, options.models = str(pretrained.REGISTRY), pretrained.MODELS
         pretrained.import_all(options.pretrained, options.registry)
+    on_kafka = options.broker == "kafka"
+    if on_kafka and (options.worker in ("push", "pull") or options.pubsub == "google" or options.fault_plan):
+        _say("error: --broker kafka is given with --worker push or pull, --pubsub google or --fault-plan; leave it out")
+        return 2
     if bool(options.registry) != bool(options.models):
         given, absent = ("--registry", "--models") if options.registry else ("--models", "--registry")
         _say(f"error: {given} is given and {absent} is not; give both, or neither to serve an artifact")
@@ -150,7 +71,8 @@ def _up(options: argparse.Namespace, began: float) -> int:
     twin = Twin(
         Topology.read(options.topology),
         pubsub=options.pubsub,
-        worker=None if options.worker == "none" else options.worker,
+        worker=None if options.worker == "none" else options.worker or "push",
+        broker=options.broker,
         project=options.project,
         host=options.host,
         pubsub_port=options.pubsub_port,
@@ -165,10 +87,13 @@ def _up(options: argparse.Namespace, began: float) -> int:
         signing_keys=options.signing_keys,
     )
     with twin, runs.written(twin.env), _page(options, twin) as page:
+        if on_kafka:
+            _say(f"kafka    {twin.env['PREDICTIONS_BROKER']}")
         _say(f"pubsub   {twin.pubsub_host}  ({options.pubsub}; REST and gcloud: http://{twin.pubsub_host}/)")
         _say(f"storage  {twin.storage_url}  (signed URLs {_checked(options.signing_keys)})")
         if options.worker != "none":
-            _say(f"worker   {twin.worker_url or 'pulls'}  (output in {_short(twin.log_path)})")
+            how = "consumes Kafka's topics" if on_kafka else twin.worker_url or "pulls"
+            _say(f"worker   {how}  (output in {_short(twin.log_path)})")
         if options.registry:
             _say(f"models   {options.models} of {options.registry}")
         if options.retrain:
@@ -184,7 +109,7 @@ def _up(options: argparse.Namespace, began: float) -> int:
 
 
 def _page(options: argparse.Namespace, twin: Twin) -> contextlib.AbstractContextManager[Page | None]:
-    if options.no_page:
+    if options.no_page or options.broker == "kafka":  # the page sends to Pub/Sub
         return contextlib.nullcontext()
     from client.web.settings import SHIPPED as SHIPPED_MODEL
 
@@ -295,6 +220,8 @@ def _short(path: Path) -> str:
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
+
+_RUN: dict[str, Callable[[argparse.Namespace, float], int]] = {"up": _up, "pubsub": _pubsub, "storage": _storage}
 
 if __name__ == "__main__":
     sys.exit(main())

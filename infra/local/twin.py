@@ -1,4 +1,8 @@
-"""The twin: starts and stops a Pub/Sub server, a Storage server, the topology and the worker together."""
+"""The twin: starts and stops a Pub/Sub server, a Storage server, the topology and the worker together.
+
+On Kafka, it also has a broker with the topics, from which the worker gets its requests. Notifications of buckets remain
+messages of Pub/Sub.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from infra.local import runs
 from infra.local import worker as workers
 from infra.local.child import Child
 from infra.local.fault_plan import FaultPlan, FaultPlanError
+from infra.local.kafka import KafkaBroker
 from infra.local.models import make_ready_for
 from infra.local.ports import LOOPBACK, free_port, listens, reachable
 from infra.local.pubsub.token import JWKS_PATH
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
 
 Backend = Literal["embedded", "google"]
 Delivery = Literal["push", "pull"]
+Broker = Literal["pubsub", "kafka"]
 
 _COMPARISONS = "compare_predict"
 
@@ -45,13 +51,15 @@ class Twin:
     """Everything in a topology on `host`, an IPv4 address; a context manager. A port 0 takes a free one.
 
     `worker`: None leaves it out; its subscriptions then wait to be pulled. `worker_env` is added to its environment.
+    `broker`: what carries requests; from Kafka the worker gets them in one way only. The variable KAFKA_BOOTSTRAP names
+    a cluster that is used instead of a broker of the twin.
     `registry` and `models` (NAME[@ALIAS],...): what the worker serves instead of an artifact; the shipped model is
     pushed where it has no version. The registry may be in a bucket of the twin.
     `retrain`: where requests of a training worker find images, gs://bucket/prefix or a folder; "" leaves it out.
     `signing_keys`: the folder of public keys by which Storage checks signed URLs.
     `data_dir`: the folder that keeps messages and objects across restarts, even with another topology or address.
     Raises ChildFailed when a process does not start, OSError when a port is taken, NoEmulator for a missing backend,
-    RegistryError for a missing alias.
+    NoKafka, KafkaConfigError or BrokerUnreachable for Kafka, RegistryError for a missing alias.
     """
 
     def __init__(
@@ -60,6 +68,7 @@ class Twin:
         *,
         pubsub: Backend = "embedded",
         worker: Delivery | None = "push",
+        broker: Broker = "pubsub",
         project: str = "local",
         host: str = LOOPBACK,
         pubsub_port: int = 0,
@@ -86,7 +95,11 @@ class Twin:
         if data_dir and pubsub == "google":
             raise OSError("a data folder needs the embedded Pub/Sub server; Google's emulator does not support it")
         self._fault_plan, self._data_dir = fault_plan, data_dir
-        self._backend, self._delivery = pubsub, worker
+        self._backend = pubsub
+        self._delivery = "kafka" if worker and broker == "kafka" else worker
+        given = os.environ.get("KAFKA_BOOTSTRAP", "")
+        data = (data_dir or self.log_path.parent) / "kafka"
+        self._kafka = KafkaBroker(data, given) if broker == "kafka" else None
         self._pubsub_port = pubsub_port or free_port(host)
         self._storage_port = storage_port or free_port(host)
         self._worker_port = worker_port or free_port(host)
@@ -146,6 +159,7 @@ class Twin:
             "HTTP_ENDPOINT": "on",
             **({"WORKER_URL": self.worker_url} if self.worker_url else {}),
             **({"OIDC_JWKS_URL": self.jwks_url} if self.jwks_url else {}),
+            **(self._kafka.env if self._kafka else {}),
             **self._models,
         }
 
@@ -167,15 +181,16 @@ class Twin:
     def stop(self) -> None:
         """Stop everything, the workers first."""
         worker, storage, pubsub, trainer = self._worker, self._storage, self._pubsub, self._trainer
+        kafka = self._kafka
         self._worker = self._storage = self._pubsub = self._trainer = None
         with ExitStack() as stack:  # each is stopped even when stopping another fails
-            for part in (pubsub, storage, worker, trainer):
+            for part in (kafka, pubsub, storage, worker, trainer):
                 if part:
                     stack.callback(part.stop)
 
     def check(self) -> None:
-        """Raise ChildFailed when a worker has ended."""
-        for child in (self._worker, self._trainer):
+        """Raise ChildFailed when a worker or the Kafka broker has ended."""
+        for child in (self._worker, self._trainer, self._kafka):
             if child:
                 child.check()
 
@@ -190,6 +205,8 @@ class Twin:
 
     def _start(self) -> None:
         env = {**self.env, **self._worker_env}
+        if self._kafka:
+            self._start_kafka(self._kafka)
         if self._delivery == "push" and listens(self._worker_port, self._at):
             raise OSError(f"the worker cannot listen on {self.worker_url}; the port is taken")
         in_bucket = self._worker_env.get("REGISTRY", "").startswith("gs://")
@@ -209,7 +226,12 @@ class Twin:
         self._storage.start()
         if in_bucket:
             self._prepare_worker(env)
-        if self._delivery == "pull":
+        if self._delivery == "kafka":
+            from infra.local.kafka_topics import attempts
+
+            self._worker = workers.start_kafka(attempts(self.topology) | env, self.log_path)
+            workers.wait_pull(self._worker)
+        elif self._delivery == "pull":
             self._worker = workers.start_pull(env, self.log_path)
             workers.wait_pull(self._worker)
         elif self._worker:
@@ -226,6 +248,13 @@ class Twin:
             make_ready_for(env)
         if self._delivery == "push":
             self._worker = workers.start_push(self._worker_port, env, self.log_path, self._host)
+
+    def _start_kafka(self, broker: KafkaBroker) -> None:
+        from infra.local.kafka_topics import connection_of, create, kafka_topics
+
+        connection = connection_of(broker.bootstrap)  # first, as it says what is not installed
+        broker.start()
+        create(connection, kafka_topics(self.topology))
 
     def _make_pubsub(self) -> PubsubBackend:
         if self._backend == "google":

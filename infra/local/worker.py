@@ -1,4 +1,4 @@
-"""Starts the worker for the twin, as push worker or as pull worker, and waits until ready."""
+"""Starts the worker for the twin, as push, pull or Kafka worker, and waits until ready."""
 
 from __future__ import annotations
 
@@ -46,6 +46,12 @@ def start_pull(env: Mapping[str, str], log: Path) -> Child:
     return Child("pull worker", command, log=log, cwd=ROOT, env=_environment(env))
 
 
+def start_kafka(env: Mapping[str, str], log: Path) -> Child:
+    """Start the Kafka worker."""
+    command = [sys.executable, "-m", "functions.entrypoints.kafka_worker"]
+    return Child("Kafka worker", command, log=log, cwd=ROOT, env=_environment(env))
+
+
 def start_training(env: Mapping[str, str], log: Path) -> Child:
     """Start the training worker."""
     command = [sys.executable, "-m", "functions.entrypoints.train_worker"]
@@ -69,7 +75,7 @@ def wait_push(worker: Child, port: int, timeout_s: float = 60.0, *, host: str = 
 
 
 def wait_pull(worker: Child, timeout_s: float = 60.0) -> None:
-    """Wait until a pull or training worker logs that it is ready. ChildFailed when it ends or takes too long."""
+    """Wait until a pull, Kafka or training worker logs that it is ready. ChildFailed when it ends or takes too long."""
     deadline = time.monotonic() + timeout_s
     while not _PULL_READY.search(worker.log.read_bytes()):
         worker.check()

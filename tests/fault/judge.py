@@ -34,5 +34,9 @@ def _faults(plan: Plan, verdict: Verdict, counts: FaultCounts) -> Iterator[str]:
         yield "the broker was never killed"
     if plan.swap_every_s and (counts.swaps < 2 or verdict.models < 2):
         yield f"swaps={counts.swaps} models={verdict.models}, not two of each"
-    if plan.requests >= LONG and plan.fault_plan and not verdict.duplicates:
+    if plan.transactions and verdict.duplicates:
+        yield f"doubled={verdict.duplicates} with transactions"
+    if plan.requests >= LONG and plan.rebalance_every_s and not counts.rebalances:
+        yield "no worker left and came back"
+    if plan.requests >= LONG and plan.fault_plan and plan.backend != "kafka" and not verdict.duplicates:
         yield "no answer came twice, on a fault plan"

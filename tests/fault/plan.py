@@ -7,8 +7,8 @@ import threading
 from dataclasses import dataclass
 from typing import Literal
 
-Delivery = Literal["push", "pull"]
-Backend = Literal["embedded", "google"]
+Delivery = Literal["push", "pull", "kafka"]
+Backend = Literal["embedded", "google", "kafka"]
 
 _LONGEST_LIFE = 6
 """Limits the publishes before a kill between publish and ack: each life makes some progress, so that a run ends."""
@@ -22,6 +22,9 @@ class Plan:
     none. `doomed` requests are such that nothing can answer them; `fault_plan`: whether broker and storage have one. A
     pull worker has so many `processes`, which are killed together. Every `swap_every_s` seconds the alias of the model
     moves to the other one of two versions; 0: the workers serve the shipped model.
+
+    On Kafka: a worker leaves and comes back every `rebalance_every_s` seconds, one is killed each time that `kill_each`
+    further requests are answered, and with `transactions` no reader of committed messages may see a copy.
     """
 
     requests: int = 2000
@@ -36,6 +39,9 @@ class Plan:
     processes: int = 1
     response_store: bool = False
     swap_every_s: float = 0.0
+    rebalance_every_s: float = 0.0
+    kill_each: int = 0
+    transactions: bool = False
     seed: int = 1
     quiet_s: float = 120.0
     settle_s: float = 25.0
@@ -48,7 +54,7 @@ class FaultCounts:
         self._lock = threading.Lock()
         self._random = random.Random(plan.seed)
         self._wanted = plan.between
-        self.between = self.kills = self.broker = self.unasked = self.swaps = 0
+        self.between = self.kills = self.broker = self.unasked = self.swaps = self.rebalances = 0
 
     def life(self) -> int | None:
         """The publish at which to kill the next worker; None after enough kills."""
@@ -65,7 +71,7 @@ class FaultCounts:
             return about_s * self._random.uniform(0.5, 1.5)
 
     def count(self, what: str) -> None:
-        """One more: `between`, `kills`, `broker`, `swaps`, or `unasked`, a worker that died by itself."""
+        """One more: `between`, `kills`, `broker`, `swaps`, `rebalances`, or `unasked`, a worker that died by itself."""
         with self._lock:
             setattr(self, what, getattr(self, what) + 1)
 
@@ -73,4 +79,4 @@ class FaultCounts:
         return (
             f"killed: workers={self.kills} between_publish_and_ack={self.between} broker={self.broker} "
             f"died_unasked={self.unasked} swaps={self.swaps}"
-        )
+        ) + (f" rebalances={self.rebalances}" if self.rebalances else "")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import random
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,21 +22,21 @@ from tests.fault.event_loop import Loop
 from tests.fault.journal import RequestJournal, Verdict
 from tests.fault.load_balancer import LoadBalancer
 from tests.fault.plan import FaultCounts, Plan
+from tests.fault.schedule import REPORT_S, killer, repeating, report
 from tests.fault.swaps import Swaps
-from tests.fault.traffic import DOOMED, Traffic
+from tests.fault.traffic import DOOMED, PubsubSender, Traffic
 from tests.fault.workers import Place
 
 PROJECT = "local"
-_STORAGE_DAY = FaultPlan(slow_reads=0.02, slow_s=1.5, errors=0.005, burst=3, resets=0.005)
+STORAGE_DAY = FaultPlan(slow_reads=0.02, slow_s=1.5, errors=0.005, burst=3, resets=0.005)
 """Storage stalls, answers 503 in bursts and cuts connections."""
 
-_REPORT_S = 15.0
 _TROUBLES = 20
 """Limits how many troubles are reported: the first ones are enough."""
 
 
 def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda words: None) -> tuple[Verdict, FaultCounts]:
-    """Do it; `folder` takes logs and the broker's data. Raises what kept the run from its end."""
+    """Do it on Pub/Sub; `folder` takes logs and the broker's data. Raises what kept the run from its end."""
     counts, topology = FaultCounts(plan), Topology.read().with_retry(0.2, 2.0)
     with ExitStack() as stack:
         loop = stack.enter_context(Loop())
@@ -47,11 +44,11 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda words: Non
             Google(folder) if plan.backend == "google" else Embedded(folder, FAULT_PLAN if plan.fault_plan else None)
         )
         stack.callback(broker.stop)
-        front = LoadBalancer()
+        front, push = LoadBalancer(), plan.delivery == "push"
         loop.run(front.start())
         stack.callback(lambda: loop.run(front.stop()))
-        create(topology, broker.host, PROJECT, push_to=front.url if plan.delivery == "push" else None)
-        server = stack.enter_context(_storage(topology, broker.host, _STORAGE_DAY if plan.fault_plan else None))
+        create(topology, broker.host, PROJECT, push_to=front.url if push else None)
+        server = stack.enter_context(_storage(topology, broker.host, STORAGE_DAY if plan.fault_plan else None))
         env = {"STORAGE_EMULATOR_HOST": server.url, "GOOGLE_CLOUD_PROJECT": PROJECT, "PULL_MAX_MESSAGES": "16"}
         env |= {"ALLOWED_BUCKETS": "uploads,payloads", "WORKER_PROCESSES": str(plan.processes)}
         if plan.response_store:
@@ -59,41 +56,47 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None] = lambda words: Non
         stack.enter_context(environment({**env, "PUBSUB_EMULATOR_HOST": broker.host}))
         swaps = Swaps(folder / "models") if plan.swap_every_s else None
         env |= swaps.env if swaps else {}
-        traffic = Traffic(PROJECT, plan, *([swaps.artifacts] if swaps else []))
+        traffic = Traffic(PROJECT, plan, PubsubSender(PROJECT), *([swaps.artifacts] if swaps else []))
         stack.callback(traffic.close)
         server.fail(503, 1_000_000, DOOMED)
         stack.enter_context(_hearing(traffic.journal))
         places = []
         for number in range(plan.workers):
-            place = Place(loop, broker.host, plan.delivery, front, env, folder / f"worker-{number}.log", counts)
+            log, way = folder / f"worker-{number}.log", front if push else None
+            place = Place(loop, broker.host, plan.delivery, way, env, log, counts)
             stack.callback(place.stop)
             places.append(place)
-        stack.enter_context(_repeating(lambda: _report(traffic.journal, counts, say), lambda: _REPORT_S))
+        stack.enter_context(repeating(lambda: report(traffic.journal, counts, say), lambda: REPORT_S))
         if plan.kill_every_s:
-            stack.enter_context(_repeating(_killer(places, plan.seed), lambda: counts.pause(plan.kill_every_s)))
+            stack.enter_context(repeating(killer(places, plan.seed), lambda: counts.pause(plan.kill_every_s)))
         if plan.broker_every_s:
 
             def restart() -> None:
                 broker.restart()
                 counts.count("broker")
 
-            stack.enter_context(_repeating(restart, lambda: counts.pause(plan.broker_every_s)))
+            stack.enter_context(repeating(restart, lambda: counts.pause(plan.broker_every_s)))
         if swaps:
 
             def swap() -> None:
                 swaps.move()
                 counts.count("swaps")
 
-            stack.enter_context(_repeating(swap, lambda: plan.swap_every_s))
-        traffic.send()
-        if traffic.journal.wait(plan.quiet_s):
-            traffic.journal.settle(plan.settle_s)
-        for place in places:
-            if place.failure:
-                raise place.failure
-        for line in traffic.journal.troubles()[:_TROUBLES]:
-            say(line)
-        return traffic.journal.verdict(), counts
+            stack.enter_context(repeating(swap, lambda: plan.swap_every_s))
+        return finish(traffic, places, plan, say), counts
+
+
+def finish(traffic: Traffic, places: Sequence[Place], plan: Plan, say: Callable[[str], None]) -> Verdict:
+    """Send everything, and wait for the answers and their copies. Raises what kept a worker from its work."""
+    traffic.send()
+    if traffic.journal.wait(plan.quiet_s):
+        traffic.journal.settle(plan.settle_s)
+    for place in places:
+        if place.failure:
+            raise place.failure
+    for line in traffic.journal.troubles()[:_TROUBLES]:
+        say(line)
+    return traffic.journal.verdict()
 
 
 def _storage(topology: Topology, broker: str, day: FaultPlan | None) -> StorageServer:
@@ -116,41 +119,3 @@ def _hearing(journal: RequestJournal) -> Iterator[None]:
         finally:
             stream.cancel()
             stream.result()
-
-
-@contextmanager
-def _repeating(do: Callable[[], None], pause_s: Callable[[], float]) -> Iterator[None]:
-    """Do something after every pause, until the block ends; what it raises is raised at the end."""
-    ended, failures = threading.Event(), []
-
-    def work() -> None:
-        try:
-            while not ended.wait(pause_s()):
-                do()
-        except Exception as exc:
-            failures.append(exc)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-    if failures:
-        raise failures[0]
-
-
-def _killer(places: list[Place], seed: int) -> Callable[[], None]:
-    choice = random.Random(seed)
-
-    def kill() -> None:
-        order = choice.sample(places, len(places))
-        any(place.kill() for place in order)
-
-    return kill
-
-
-def _report(journal: RequestJournal, counts: FaultCounts, say: Callable[[str], None]) -> None:
-    accepted, answered = journal.progress()
-    say(f"{time.strftime('%H:%M:%S')} accepted={accepted} answered={answered} {counts}")

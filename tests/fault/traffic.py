@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.cloud import pubsub_v1, storage
@@ -48,14 +49,41 @@ class Sample:
     ref: ObjectRef
 
 
+class Sender(Protocol):
+    """Sends a request to a broker. `drops`: whether an upload to the bucket sends one too."""
+
+    drops: bool
+
+    def publish(self, request_id: str, data: bytes) -> None:
+        """Send it; returns when the broker has it."""
+
+    def close(self) -> None: ...
+
+
+class PubsubSender:
+    """Sends through Pub/Sub. Raises GoogleAPICallError or RetryError."""
+
+    drops = True
+
+    def __init__(self, project: str) -> None:
+        self._topic = f"projects/{project}/topics/req_predict"
+        self._publisher = pubsub_v1.PublisherClient(pubsub_v1.types.BatchSettings(max_latency=0.002))
+
+    def publish(self, request_id: str, data: bytes) -> None:
+        self._publisher.publish(self._topic, data, retry=pubsub_retry(), request_id=request_id).result()
+
+    def close(self) -> None:
+        self._publisher.stop()
+        self._publisher.transport.close()
+
+
 class Traffic:
     """Sends a plan's requests and enters them in the journal when they are accepted; each is sent until it is."""
 
-    def __init__(self, project: str, plan: Plan, artifacts: Sequence[Path] = (SHIPPED,)) -> None:
-        self._project, self._plan, self._artifacts = project, plan, artifacts
+    def __init__(self, project: str, plan: Plan, sender: Sender, artifacts: Sequence[Path] = (SHIPPED,)) -> None:
+        self._project, self._plan, self._sender, self._artifacts = project, plan, sender, artifacts
         self._slots = threading.Semaphore(_OPEN)
         self.journal = RequestJournal(self._slots.release)
-        self._publisher = pubsub_v1.PublisherClient(pubsub_v1.types.BatchSettings(max_latency=0.002))
         self._storage = storage.Client(project=project)
         self._samples = self._make_samples()
         self._random = random.Random(plan.seed)
@@ -63,8 +91,9 @@ class Traffic:
     def send(self) -> None:
         """Send everything; blocks. Raises when a request is finally not accepted, or its response is long overdue."""
         sends = [self._doomed] * self._plan.doomed
+        weights = [70, 20, 10] if self._sender.drops else [70, 30, 0]
         sends += self._random.choices(
-            [self._inline, self._reference, self._drop], weights=[70, 20, 10], k=self._plan.requests - len(sends)
+            [self._inline, self._reference, self._drop], weights=weights, k=self._plan.requests - len(sends)
         )
         with ThreadPoolExecutor(_SENDERS, "send") as pool:
             sent = [pool.submit(self._one, number, each) for number, each in enumerate(sends)]
@@ -72,8 +101,7 @@ class Traffic:
                 each.result()
 
     def close(self) -> None:
-        self._publisher.stop()
-        self._publisher.transport.close()
+        self._sender.close()
         self._storage.close()
 
     def _one(self, number: int, send: Callable[[str, Sample], _Accepted]) -> None:
@@ -104,8 +132,7 @@ class Traffic:
         return self._publish(request_id, body, ())  # no answer is final: it becomes a dead letter
 
     def _publish(self, request_id: str, data: bytes, expected: tuple[Response, ...]) -> _Accepted:
-        topic = f"projects/{self._project}/topics/req_predict"
-        self._publisher.publish(topic, data, retry=pubsub_retry(), request_id=request_id).result()
+        self._sender.publish(request_id, data)
         return request_id, expected
 
     def _put(self, bucket: str, name: str, data: bytes) -> int:

@@ -18,27 +18,35 @@ from tests.fault.plan import Delivery, FaultCounts
 _KILLED = -9
 _POLL_S = 0.01
 
+_AWAY = b"cannot start now: no Kafka broker"
+"""What a worker logs that starts while the broker is away."""
+
 
 class Place:
-    """Runs one worker and restarts it whenever it ends, until `stop`. Push workers are registered with `front`."""
+    """Runs one worker and restarts it whenever it ends, until `stop`. Push workers are registered with `front`.
+
+    `broker`: the address of a Pub/Sub server, reached through a proxy; "" for Kafka, whose address is in `env`.
+    """
 
     def __init__(
         self,
         loop: Loop,
         broker: str,
         delivery: Delivery,
-        front: LoadBalancer,
+        front: LoadBalancer | None,
         env: Mapping[str, str],
         log: Path,
         counts: FaultCounts,
     ) -> None:
         self._loop, self._delivery, self._front, self._log, self._counts = loop, delivery, front, log, counts
-        self._proxy = BrokerProxy(broker, self._published)
-        loop.run(self._proxy.start())
-        self._env = {**env, "PUBSUB_EMULATOR_HOST": self._proxy.host}
+        self._proxy = BrokerProxy(broker, self._published) if broker else None
+        self._env = dict(env)
+        if self._proxy:
+            loop.run(self._proxy.start())
+            self._env["PUBSUB_EMULATOR_HOST"] = self._proxy.host
         self._worker: Child | None = None
         self._left: int | None = None
-        self._stopping = threading.Event()
+        self._stopping, self._leaving = threading.Event(), threading.Event()
         self.ready = threading.Event()
         self.failure: Exception | None = None
         # One thread starts every worker and outlives it: the parent-death signal comes when the starting thread ends.
@@ -54,11 +62,22 @@ class Place:
         worker.kill()
         return True
 
+    def leave(self) -> bool:
+        """Ask the worker to end, so that another one takes its place; False when none is ready."""
+        worker = self._worker
+        if worker is None or not self.ready.is_set():
+            return False
+        self._counts.count("rebalances")
+        self._leaving.set()
+        worker.terminate()
+        return True
+
     def stop(self) -> None:
         """End the worker and start none."""
         self._stopping.set()
         self._thread.join()
-        self._loop.run(self._proxy.stop())
+        if self._proxy:
+            self._loop.run(self._proxy.stop())
 
     def _published(self) -> bool:
         """The broker has a response; whether this worker was killed for it."""
@@ -83,28 +102,32 @@ class Place:
     def _live(self) -> None:
         """One worker's life."""
         self._left = self._counts.life()
+        self._leaving.clear()
         port = free_port()
-        push = self._delivery == "push"
-        self._worker = child = (
-            workers.start_push(port, self._env, self._log) if push else workers.start_pull(self._env, self._log)
-        )
+        self._worker = child = self._started(port)
         try:
-            if push:
+            if self._front:
                 workers.wait_push(child, port)
                 self._loop.run(self._front.add(port))
             else:
                 workers.wait_pull(child)
         except ChildFailed:
             child.stop()
-            if child.exit_code == _KILLED:  # before it had said that it was ready
+            # Killed before it had said that it was ready; or the broker is away, and the platform starts it again.
+            if child.exit_code == _KILLED or (self._delivery == "kafka" and _AWAY in self._log.read_bytes()):
                 return
             raise
         self.ready.set()
         while child.exit_code is None and not self._stopping.is_set():
             time.sleep(_POLL_S)
         self.ready.clear()
-        if push:
+        if self._front:
             self._loop.run(self._front.remove(port))
-        if child.exit_code not in (None, _KILLED):
+        if child.exit_code not in (None, _KILLED) and not self._leaving.is_set():
             self._counts.count("unasked")
         child.stop()
+
+    def _started(self, port: int) -> Child:
+        if self._delivery == "push":
+            return workers.start_push(port, self._env, self._log)
+        return (workers.start_kafka if self._delivery == "kafka" else workers.start_pull)(self._env, self._log)

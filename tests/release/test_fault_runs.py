@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from infra.local import kafka as kafka_broker
 from infra.local.google import NoEmulator, find
 from tests.conftest import absent
+from tests.fault import kafka
 from tests.fault.plan import Plan
 from tests.fault.run import run
 
@@ -41,3 +43,27 @@ def test_nothing_is_lost_and_nothing_conflicts(plan: Plan, tmp_path: Path) -> No
         assert verdict.unequal == 0
     if plan.processes > 1:
         assert (tmp_path / "worker-0.log").read_text().count('"worker ready"') == plan.processes
+
+
+@pytest.mark.parametrize("transactions", [False, True], ids=["kafka", "kafka-transactions"])
+def test_nothing_is_lost_on_kafka(transactions: bool, tmp_path: Path) -> None:
+    try:
+        kafka_broker.find()
+    except kafka_broker.NoKafka as exc:
+        absent(str(exc))
+    plan = replace(
+        SHORT,
+        delivery="kafka",
+        backend="kafka",
+        between=0,
+        kill_each=30,
+        rebalance_every_s=4.0,
+        broker_every_s=0.0,
+        transactions=transactions,
+    )
+    verdict, counts = kafka.run(plan, tmp_path)
+    assert (verdict.requests, verdict.answered) == (plan.requests, plan.requests)
+    assert (verdict.lost, verdict.conflicting, verdict.wrong, verdict.dead, counts.unasked) == (0, 0, 0, 0, 0)
+    assert counts.kills >= 2
+    if transactions:
+        assert verdict.duplicates == 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ from functions.bootstrap import build as build_service
 from functions.messages.contract import Envelope
 from functions.settings import Settings
 from infra.local.child import Child
+from infra.local.kafka import NoKafka, find
 from infra.local.ports import LOOPBACK, free_port
 from infra.local.twin import Twin
 from infra.local.worker import wait_pull, wait_push
@@ -55,11 +58,12 @@ print(engine.score(np.zeros((2, *{EDGES}, 3), np.float32)).shape, bool(importlib
 """
 
 
-@pytest.fixture(scope="module")
-def image() -> Iterator[dockerfile.Image]:
+@contextmanager
+def image_of(**arguments: str) -> Iterator[dockerfile.Image]:
+    """An image, built with arguments of the Dockerfile."""
     with tempfile.TemporaryDirectory(prefix="image-") as folder:  # not pytest's own, of which it keeps three
         try:
-            built = dockerfile.build(ROOT, Path(folder).resolve())
+            built = dockerfile.build(ROOT, Path(folder).resolve(), arguments)
         except dockerfile.BuildFailed as exc:
             if reason := NO_INDEX.search(str(exc)):
                 absent(f"pip finds no packages here: {reason[0]}")
@@ -67,15 +71,15 @@ def image() -> Iterator[dockerfile.Image]:
         yield built
 
 
+@pytest.fixture(scope="module")
+def image() -> Iterator[dockerfile.Image]:
+    with image_of() as built:
+        yield built
+
+
 def test_the_image_with_onnx_runtime_scores_an_onnx_file(tmp_path: Path) -> None:
     """It is built for an artifact whose only engine is onnx; the package onnx is not in it."""
-    with tempfile.TemporaryDirectory(prefix="image-") as folder:
-        try:
-            built = dockerfile.build(ROOT, Path(folder).resolve(), {"LOCK": "requirements-onnx.lock"})
-        except dockerfile.BuildFailed as exc:
-            if reason := NO_INDEX.search(str(exc)):
-                absent(f"pip finds no packages here: {reason[0]}")
-            raise
+    with image_of(LOCK="requirements-onnx.lock") as built:
         assert size(built.folder / "venv") <= AT_MOST + 80_000_000
         done = subprocess.run(
             ["python", "-c", SCORES, str(saved(tmp_path / "model.onnx", network()))],
@@ -83,6 +87,27 @@ def test_the_image_with_onnx_runtime_scores_an_onnx_file(tmp_path: Path) -> None
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout == "(2, 3) False\n"
+
+
+def test_the_image_with_kafkas_client_answers_over_kafka(tmp_path: Path) -> None:
+    """It is built for `compute = "kafka"`."""
+    try:
+        find()
+    except NoKafka as exc:
+        absent(str(exc))
+    command = ["python", "-m", "functions.entrypoints.kafka_worker"]
+    with (
+        image_of(ALSO="requirements-kafka.lock") as built,
+        Twin(worker=None, broker="kafka", log_path=tmp_path / "twin.log") as twin,
+        started(built, command, twin.env, tmp_path / "worker.log") as worker,
+    ):
+        assert size(built.folder / "venv") <= AT_MOST + 20_000_000
+        wait_pull(worker)
+        done = subprocess.run(
+            [sys.executable, "-m", "client", "publish", "client/samples/sneaker.jpg"],
+            cwd=ROOT, env={**os.environ, **twin.env}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0 and "Sneaker" in done.stdout, done.stderr
 
 
 @pytest.fixture

@@ -66,6 +66,7 @@ def test_installed_versions_are_the_locked_ones(root: Path) -> None:
 def test_the_image_installs_from_the_lock_file(root: Path) -> None:
     assert "--require-hashes -r /${LOCK}" in (root / "Dockerfile").read_text()
     assert "ARG LOCK=requirements.lock\n" in (root / "Dockerfile").read_text()
+    assert "ARG ALSO=requirements.lock\n" in (root / "Dockerfile").read_text()
     assert "requirements.txt" not in (root / "Dockerfile").read_text()
 
 

@@ -30,6 +30,18 @@ def test_the_image_is_built_from_the_base_images_digest(tools: Tools) -> None:
     assert f"--substitutions=_IMAGE={REGISTRY}:{tools.tag},_BASE={BASE},_LOCK=requirements.lock" in submitted(tools)
 
 
+def test_the_image_of_a_worker_on_kafka_has_kafkas_client(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
+    tag = source_tag(tools.root, BASE, "requirements.lock,requirements-kafka.lock")
+    assert tag != tools.tag
+    tools.images("source-old", tag)
+    tools.images("source-old", once=True)
+    assert run(tools, COMPUTE="kafka") == 0
+    locks = "_LOCK=requirements.lock,_ALSO=requirements-kafka.lock"
+    assert f"--substitutions=_IMAGE={REGISTRY}:{tag},_BASE={BASE},{locks}" in submitted(tools)
+    assert not any("smoke" in words for words in tools.ran())
+    assert "no smoke test: the brokers are reached from their network only" in capfd.readouterr().out
+
+
 def test_a_fixed_base_image_is_built_again(tools: Tools) -> None:
     tools.images("source-old", tools.tag)
     assert run(tools) == 0

@@ -31,7 +31,7 @@ PROJECT = {"PROJECT": "some-project"}
         (PROJECT | {"REGION": "eu"}, "REGION is 'eu'"),
         (PROJECT | {"PREFIX": "dev-"}, "PREFIX is 'dev-'; it must be at most 11 characters of a-z and 0-9"),
         (PROJECT | {"PREFIX": "twelveletters"}, "PREFIX is 'twelveletters'"),
-        (PROJECT | {"COMPUTE": "pull"}, "COMPUTE is 'pull'; it must be push, worker or function"),
+        (PROJECT | {"COMPUTE": "pull"}, "COMPUTE is 'pull'; it must be push, worker, function or kafka"),
         (PROJECT | {"TFVARS": "README.md"}, "it must be a file whose name ends in .tfvars"),
         (PROJECT | {"TFVARS": "no/such.tfvars"}, "the file cannot be read"),
         (PROJECT | {"TFVARS": "a.tfvars,,b.tfvars"}, "must be files, separated by single commas"),
@@ -78,7 +78,7 @@ def test_arguments_default_to_the_variables_file(tmp_path: Path) -> None:
     assert Target.read(arguments) == Target("some-project", "us-east1", "dev", "push", (file,))
 
 
-@pytest.mark.parametrize("compute", ["push", "worker", "function"])
+@pytest.mark.parametrize("compute", ["push", "worker", "function", "kafka"])
 def test_deploy_accepts_the_doctors_suggestions(compute: str) -> None:
     make, deploy, *words = Deployment("some-project", "https://w", "dev-", "us-east1", compute).deploy
     assert (make, deploy) == ("make", "deploy")

@@ -67,7 +67,7 @@ def test_the_runbook_needs_no_installed_package(root: Path) -> None:
 
 
 def test_the_doctor_accepts_the_arguments_of_the_runbook(harness: DoctorHarness) -> None:
-    for compute in ("push", "worker", "function"):
+    for compute in ("push", "worker", "function", "kafka"):
         words = runbook.names(Target("some-project", prefix="dev", compute=compute))["DOCTOR"].split()
         code, _ = harness.visit(*words[2:], "--project", PROJECT)
         assert code in (0, 1)

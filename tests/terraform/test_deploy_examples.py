@@ -22,17 +22,19 @@ ROLES = {
     "google_iap_": "iap.admin",
     "google_kms_": "cloudkms.admin",
     "google_logging_": "logging.configWriter",
+    "google_managed_kafka_": "managedkafka.admin",
     "google_monitoring_": "monitoring.editor",
     "google_project_iam_": "resourcemanager.projectIamAdmin",
     "google_project_service": "serviceusage.serviceUsageAdmin",
     "google_pubsub_": "pubsub.admin",
+    "google_secret_manager_": "secretmanager.admin",
     "google_service_account": "iam.serviceAccountAdmin",
     "google_storage_": "storage.admin",
 }
 """Roles that may create, grant and delete a resource, by the prefix of its type, from Google's documentation."""
 
-ELSEWHERE = {"billing.costsManager", "cloudkms.admin", "iap.admin"}
-"""Not on the project, or only for `page`."""
+ELSEWHERE = {"billing.costsManager", "cloudkms.admin", "iap.admin", "managedkafka.admin", "secretmanager.admin"}
+"""Not on the project, or only for `page` or Kafka."""
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,9 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 
 from client.doctor.checks.bigquery import bigquery
 from client.gcp import Cloud
-from infra.check.scenarios import EXAMPLE
+from infra.check.scenarios import EXAMPLE, SCENARIOS
 from infra.local.admin import create
+from infra.local.kafka_topics import PARTITIONS, kafka_topics
 from infra.local.pubsub.server import PubsubServer
 from infra.local.topology import Topology
 from tests.terraform.conftest import Plan
@@ -66,6 +67,13 @@ def test_subscriptions_of_a_pull_pool_equal_those_of_the_twin(plan: Plan, server
     create(Topology.read(), server.host, PROJECT)
 
     assert _cloud_subscriptions(plan(compute="worker")) == _twin_subscriptions(server)
+
+
+def test_topics_of_a_managed_kafka_equal_those_of_the_twin(plan: Plan) -> None:
+    planned = _of(plan(**SCENARIOS["`managed_kafka`"]), "google_managed_kafka_topic").values()
+    cloud = {topic["topic_id"]: (topic["partition_count"], topic["configs"]) for topic in planned}
+
+    assert cloud == {topic.name: (PARTITIONS, topic.settings) for topic in kafka_topics(Topology.read())}
 
 
 def test_only_bigquery_resources_are_missing_in_the_twin(planned: list[dict[str, Any]]) -> None:

@@ -20,7 +20,19 @@ _VARIABLE = re.compile(r'^variable "\w+" \{\n.*?^\}\n', re.M | re.S)
 _LOCALS = re.compile(r"^locals \{\n.*?^\}\n", re.M | re.S)
 
 # The files whose local values the validations use.
-WITH_LOCALS = {"alerts", "existing", "iam", "topology", "variables", "sizes", "nightly", "scale", "retrain", "page"}
+WITH_LOCALS = {
+    "alerts",
+    "existing",
+    "iam",
+    "topology",
+    "variables",
+    "sizes",
+    "nightly",
+    "scale",
+    "retrain",
+    "page",
+    "kafka",
+}
 
 ANA = "user:ana@example.com"
 OF_MEMBERS = ("clients", "analysts", "endpoint_callers", "model_publishers")
@@ -40,6 +52,15 @@ def retrain(**given: Any) -> dict[str, str]:
 
 def scale(**given: float | None) -> dict[str, str]:
     return {"compute": "worker", "scale": json.dumps({"max": 10, "rate": 20} | given)}
+
+
+def kafka(**given: str | None) -> dict[str, str]:
+    return {"compute": "kafka", "kafka": json.dumps({"bootstrap": "kafka.example.com:9092"} | given)}
+
+
+def managed_kafka(**given: float) -> dict[str, str]:
+    subnetwork = "projects/p/regions/europe-west1/subnetworks/s"
+    return {"compute": "kafka", "managed_kafka": json.dumps(given), "subnetwork": subnetwork}
 
 
 def page(image: str = "host.example/images/page", **given: Any) -> dict[str, str]:
@@ -102,6 +123,10 @@ ACCEPTED: list[dict[str, str]] = [
     L4 | {"memory": "16384Mi"},
     L4 | {"cpu": "8", "memory": "32Gi"},
     L4 | {"compute": "worker"},
+    L4 | kafka(),
+    kafka(bootstrap="a:9092,b-1.example.com:9093", config_secret="projects/p/secrets/s_1"),
+    kafka(config_secret=""),
+    managed_kafka(vcpus=6, memory_gib=48, partitions=1),
     RTX,
     RTX | {"cpu": "24", "memory": "160Gi"},
     {"min_instances": "0", "max_instances": "1"},
@@ -192,7 +217,11 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
         ({"gpu": gpu}, "gpu", [f"is {gpu}", "nvidia-l4 or nvidia-rtx-pro-6000"])
         for gpu in ("l4", "NVIDIA-L4", "nvidia-t4")
     ),
-    (L4 | {"compute": "function", "function_source": "topology.yaml"}, "gpu", ["nvidia-l4", "compute push or worker"]),
+    (
+        L4 | {"compute": "function", "function_source": "topology.yaml"},
+        "gpu",
+        ["nvidia-l4", "push, worker or kafka"],
+    ),
     *(
         ({name: value}, name, [f"is {value}", "whole number", allowed])
         for name, values, allowed in (
@@ -219,7 +248,11 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
             ("ARTIFACT", "artifact_prefix"),
             ("COMPARISON_TOPIC", "models"),
             ("DEAD_SUBSCRIPTION", "compute"),
+            ("DEAD_TOPIC", "prefix"),
             ("GOOGLE_CLOUD_PROJECT", "project_id"),
+            ("KAFKA_BOOTSTRAP", "kafka"),
+            ("KAFKA_MAX_ATTEMPTS", "topology_overrides"),
+            ("KAFKA_OAUTH", "managed_kafka"),
             ("HTTP_ENDPOINT", "http_endpoint"),
             ("MODELS", "models"),
             ("REGISTRY", "models"),
@@ -310,7 +343,8 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
         "training_requesters",
         [ANA, "a second time"],
     ),
-    (scale() | {"compute": "push"}, "scale", ["compute is push", "needs compute worker"]),
+    (scale() | {"compute": "push"}, "scale", ["compute is push", "needs compute worker: the others scale"]),
+    (scale() | kafka(), "scale", ["compute is kafka", "needs compute worker: its job reads the backlog of Pub/Sub"]),
     *((scale(max=most), "scale", [f"scale.max is {most}", "from 1 to 1000"]) for most in (0, 1.5, 1001)),
     *((scale(min=least), "scale", [f"scale.min is {least}", "which is 10"]) for least in (-1, 0.5, 11)),
     *((scale(rate=rate), "scale", [f"scale.rate is {rate}", "above 0"]) for rate in (0, -1)),
@@ -543,7 +577,38 @@ REFUSED: list[tuple[dict[str, str], str, list[str]]] = [
     (page("page:1", members={"ana": ANA}), "page_image", ["is page:1;", "with its registry"]),
     (page("", members={"ana": ANA}), "page_image", ["is missing and page is set", "infra/page.Dockerfile"]),
     ({"page_image": "host.example/images/page"}, "page_image", ["is set and page is not"]),
-    ({"compute": "lambda"}, "compute", ["is lambda", "push, worker or function"]),
+    ({"compute": "lambda"}, "compute", ["is lambda", "push, worker, function or kafka"]),
+    (
+        {"compute": "kafka"},
+        "kafka",
+        ["is missing, managed_kafka is missing, and compute is kafka; with compute kafka set one"],
+    ),
+    (
+        kafka() | {"compute": "push"},
+        "kafka",
+        ["is set, managed_kafka is missing, and compute is push", "with another compute none"],
+    ),
+    (
+        kafka() | managed_kafka(),
+        "kafka",
+        ["is set, managed_kafka is set, and compute is kafka; with compute kafka set one"],
+    ),
+    (kafka(topic="x"), "kafka", ["has topic; it must have only bootstrap and config_secret"]),
+    *(
+        (kafka(bootstrap=bootstrap), "kafka", [f"bootstrap is {bootstrap or 'null'};", "must be host:port"])
+        for bootstrap in ("kafka.example.com", "kafka://kafka.example.com:9092", "a:9092, b:9092", "a:0", None)
+    ),
+    *(
+        (kafka(config_secret=secret), "kafka", [f"config_secret is {secret};", "must be projects/P/secrets/S"])
+        for secret in ("librdkafka", "projects/p/secrets/s/versions/3")
+    ),
+    (managed_kafka(nodes=3), "managed_kafka", ["has nodes; it must have only memory_gib, partitions, vcpus"]),
+    (managed_kafka(vcpus=2), "managed_kafka", ["vcpus = 2;", "vcpus at least 3"]),
+    (managed_kafka(vcpus=3.5, memory_gib=4), "managed_kafka", ["vcpus = 3.5;", "a whole number"]),
+    (managed_kafka(vcpus=6), "managed_kafka", ["memory_gib is 3; with 6 vCPUs it must be from 6 to 48"]),
+    (managed_kafka(memory_gib=25), "managed_kafka", ["memory_gib is 25; with 3 vCPUs it must be from 3 to 24"]),
+    (managed_kafka(partitions=0), "managed_kafka", ["partitions is 0; it must be from 1 to 1000"]),
+    ({"compute": "kafka", "managed_kafka": "{}"}, "managed_kafka", ["subnetwork is not; set subnetwork"]),
     ({"http_endpoint": "open"}, "http_endpoint", ["is open", "off, internal or anywhere"]),
 ]
 

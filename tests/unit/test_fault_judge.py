@@ -56,6 +56,14 @@ def test_a_run_with_swaps_needs_answers_of_both_models(swaps: int, models: int) 
     assert words.startswith(f"swaps={swaps} models={models}")
 
 
+def test_a_run_with_transactions_allows_no_copy() -> None:
+    plan = replace(PLAN, backend="kafka", between=0, transactions=True, response_store=False)
+    assert faults(plan, replace(GOOD, duplicates=0), counted()) == []
+    assert faults(plan, GOOD, counted()) == ["doubled=50 with transactions"]
+    moving = replace(plan, rebalance_every_s=5.0)
+    assert faults(moving, replace(GOOD, duplicates=0), counted()) == ["no worker left and came back"]
+
+
 def test_faults_outside_the_plan_are_not_required() -> None:
     calm = replace(PLAN, broker_every_s=0.0, fault_plan=False, response_store=False)
     assert faults(calm, replace(GOOD, duplicates=0, unequal=7), counted(broker=0)) == []
