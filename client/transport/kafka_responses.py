@@ -58,11 +58,12 @@ class KafkaResponses:
         decode: Decode | None = None,
     ) -> None:
         self.client_id, self.is_new = client_id or uuid.uuid4().hex, False
-        self.path = subscription or f"{topic}-{self.client_id}"
+        self._is_shared, self._is_kept = bool(subscription) and all_clients, bool(client_id or subscription)
+        self._group = subscription or f"{topic}-{self.client_id}"
+        self.path = self._group if self._is_kept else topic
         self._topic, self._timeout_s = topic, min(CALL_TIMEOUT_S, retry_s)
         self._on_response, self._on_failure, self._log = on_response, on_failure, log
         self._reply_to, self._decode, self._journal = None if all_clients else self.client_id, decode, journal
-        self._is_shared, self._is_kept = bool(subscription) and all_clients, bool(client_id or subscription)
         self._temporary, self._must_exist, self._keep = not subscription, must_exist, keep
         self._connection, self._silent = connection, False
         self._ended = threading.Event()
@@ -75,7 +76,7 @@ class KafkaResponses:
                 "queued.max.messages.kbytes": _QUEUED_KB,
                 **self._connection,
                 **READ_COMMITTED,
-                "group.id": self.path,
+                "group.id": self._group,
                 "auto.offset.reset": "earliest",
                 "partition.assignment.strategy": "cooperative-sticky",
                 "error_cb": self._warn,
@@ -107,7 +108,7 @@ class KafkaResponses:
             if self._is_kept:
                 self._positions.commit()
         except library().KafkaException as failed:
-            self._log(f"{reason(failed, self.path)}: the last responses will be read again")
+            self._log(f"{reason(failed, self._group)}: the last responses will be read again")
         self._consumer.close()
         if is_saved and self._temporary and self._is_kept and not self._keep():
             self._delete_group()
@@ -136,7 +137,7 @@ class KafkaResponses:
         """Pass a message on. Returns False where no more can be received."""
         if error := message.error():
             if lasts(error):
-                self._fail(reason(error, f"the topic {self._topic} or the group {self.path}"))
+                self._fail(reason(error, f"the topic {self._topic} or the group {self._group}"))
             return not lasts(error)
         self._silent = False
         data, attributes = message.value() or b"", attributes_of(message)
@@ -186,7 +187,7 @@ class KafkaResponses:
 
         try:
             admin = AdminClient(dict(self._connection))  # without this reference, its answer would be lost
-            deleted = admin.delete_consumer_groups([self.path], request_timeout=self._timeout_s)
-            deleted[self.path].result(self._timeout_s + 1)
+            deleted = admin.delete_consumer_groups([self._group], request_timeout=self._timeout_s)
+            deleted[self._group].result(self._timeout_s + 1)
         except Exception as exc:
-            self._log(f"the group {self.path} could not be deleted ({reason(exc, 'it')}); it expires after seven days")
+            self._log(f"group {self._group} could not be deleted ({reason(exc, 'it')}); it expires after seven days")

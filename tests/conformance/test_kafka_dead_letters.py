@@ -137,7 +137,10 @@ def test_the_doctor_names_what_is_wrong_and_its_fix(kafka: KafkaTopics, capsys: 
     assert found[f"topic {prefix}req_predict"] == ("ok", "4 partitions, 1 replica, keeps messages for 604800s")
     assert found[f"topic {prefix}compare_predict"] == ("fail", "does not exist")
     assert found[f"topic {prefix}res_predict"] == ("warn", "keeps messages for 3600s, not 604800s")
-    assert found[f"group {prefix}req_predict-worker"] == ("warn", "no worker has read a request yet")
+    assert found[f"group {prefix}req_predict-worker"] == (
+        "warn",
+        "no worker has read a request yet; those of a share group are not seen",
+    )
     fixes = {each["subject"]: each["fix"] for each in findings}
     server = f"--bootstrap-server {kafka.bootstrap}"
     assert fixes[f"topic {prefix}compare_predict"].startswith(

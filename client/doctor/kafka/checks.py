@@ -100,7 +100,7 @@ def _check_group(cluster: Cluster, group: str, topic: str) -> Iterator[Finding]:
     subject = f"group {group}"
     found = cluster.group(group, topic)
     if found is None:
-        yield warn(subject, "no worker has read a request yet", _WORKER)
+        yield warn(subject, "no worker has read a request yet; those of a share group are not seen", _WORKER)
         return
     waiting = "1 request waits" if found.lag == 1 else f"{found.lag:,} requests wait"
     if not found.members:
