@@ -1,7 +1,7 @@
 """Writes the table of outputs in module.md: `python -m infra.check.outputs`.
 
-Terraform declares no types of outputs, so they come from the states of two rehearsed deployments: with every option, and on
-Kafka, which excludes some of them.
+Terraform declares no types of outputs, so they come from the states of two rehearsed deployments: with every option,
+and on Kafka, which excludes some of them.
 """
 
 from __future__ import annotations
