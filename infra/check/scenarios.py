@@ -50,7 +50,7 @@ _OPTIONS = {
     "kms_key": {"kms_key": '{id = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/key-of-yours"}'},
     "budget": {"budget": '{billing_account = "012345-6789AB-CDEF01", amount = 50}'},
 }
-_SECRET = '{bootstrap = "kafka.example.com:9093", config_secret = "projects/some-project/secrets/secret-of-yours"}'
+_CONFIGURED = '{bootstrap = "kafka.example.com:9093", config_secret = "projects/some-project/secrets/secret-of-yours"}'
 _MANAGED = {
     "kafka": "null",
     "managed_kafka": "{}",
@@ -79,7 +79,7 @@ SCENARIOS: dict[str, dict[str, str]] = {
     "`kms_key` and a function": COMPUTE["function"] | _OPTIONS["kms_key"],
     "`page` and `artifact_prefix`": COMPUTE["push"] | _OPTIONS["page"] | {"artifact_prefix": "shoes/3"},
     "`scale`": COMPUTE["worker"] | {"scale": "{max = 10, rate = 24}"},
-    "`kafka.config_secret`": COMPUTE["kafka"] | {"kafka": _SECRET},
+    "`kafka.config_secret`": COMPUTE["kafka"] | {"kafka": _CONFIGURED},
     "`managed_kafka`": COMPUTE["kafka"] | _MANAGED,
     "`managed_kafka` and `kms_key`": COMPUTE["kafka"] | _MANAGED | _OPTIONS["kms_key"],
     "everything": {name: value for option in _OPTIONS.values() for name, value in option.items()},

@@ -12,7 +12,7 @@ from infra.local.kafka_topics import attempts, kafka_topics
 from infra.local.topology import SHIPPED, Topology
 
 
-def test_a_machine_without_a_broker_is_told_how_to_get_one(
+def test_a_machine_without_a_broker_reads_how_to_get_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("infra.local.__main__._obey_signals", lambda: None)
