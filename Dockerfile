@@ -5,6 +5,7 @@ ARG BASE=python:3.11-slim
 FROM ${BASE} AS install
 # What is installed: requirements-onnx.lock adds ONNX Runtime, requirements-gpu-*.lock ONNX Runtime or TensorFlow with
 # CUDA. `make deploy` sets it for an artifact, and a GPU, that needs it; Cloud Run adds NVIDIA's driver.
+# requirements-kafka.lock adds Kafka.
 ARG LOCK=requirements.lock
 COPY functions/${LOCK} infra/slim.py /
 # Bytecode is made last, of what is left, and trusted unread: an image's files may lose their times on the way.
