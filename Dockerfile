@@ -5,6 +5,7 @@ ARG BASE=python:3.11-slim
 FROM ${BASE} AS install
 # What is installed: requirements-onnx.lock adds ONNX Runtime, requirements-gpu-*.lock ONNX Runtime or TensorFlow with
 # CUDA. `make deploy` sets it for an artifact, and a GPU, that needs it; Cloud Run adds NVIDIA's driver.
+# requirements-kafka.lock adds Kafka.
 ARG LOCK=requirements.lock
 # What is installed too: requirements-kafka.lock adds Kafka's client, for a worker with `compute = "kafka"`.
 ARG ALSO=requirements.lock

@@ -40,7 +40,7 @@ SHARED_TWINS = (
 )
 """The files whose tests take the fixture `shared_twin`. They share two processes, as one would be the last to end."""
 
-SPREAD = ("test_slow_callers", "test_many_large")
+SPREAD = ("test_kafka_worker", "test_slow_callers", "test_many_large")
 """Files of long tests that share nothing: each may run in another process."""
 
 LONG = (

@@ -199,14 +199,15 @@ def test_a_killed_worker_loses_no_request(system: System, samples_folder: Path, 
     photos = copies(samples_folder, tmp_path / "photos", IMAGES)
     assert system.worker
     with system.start("publish", str(photos), "--json", "--timeout", "180") as process:
-        assert process.stdout
+        assert process.stdout and process.stderr
         lines = [process.stdout.readline() for _ in range(20)]  # while it is at work
         system.worker.kill()
         system.worker.stop()
         system.start_worker()
-        out, err = process.communicate(timeout=300)
-    answers = [json.loads(line) for line in [*lines, *out.splitlines()]]
+        lines += process.stdout  # not communicate, which would lose what is read ahead
+        said = process.stderr.read()
+    answers = list(map(json.loads, lines))
 
-    assert process.returncode == 0, err
+    assert process.returncode == 0, said
     assert len({line["request_id"] for line in answers}) == len(answers) == IMAGES
     assert not any(line["response"]["error"] for line in answers)

@@ -182,6 +182,26 @@ def test_a_killed_worker_loses_nothing_and_in_transactions_doubles_nothing(
         assert found == Counter(wanted)
 
 
+def test_a_worker_without_its_topics_names_them(kafka_bootstrap: str, tmp_path: Path) -> None:
+    kafka = KafkaTopics(kafka_bootstrap)
+    with kafka_worker(tmp_path / "log", kafka.env, is_ready=False) as worker:
+        assert worker.process.wait(30) == 1
+    missing = sorted([kafka.requests, f"{kafka.requests}-retry", kafka.responses, kafka.dead])
+    assert f"show no topic {', '.join(missing)}: create it" in worker.text
+    assert "Traceback" not in worker.text
+
+
+@pytest.mark.parametrize("properties", ["group.protocol=consumer\n", "group.instance.id=one\n"])
+def test_other_kinds_of_group_members_answer_too(kafka: KafkaTopics, tmp_path: Path, properties: str) -> None:
+    env = {**kafka.env, **TRANSACTIONS, **config_file(tmp_path, properties)}
+    for number in range(2):  # the second start of a static member ends what the first left open
+        with kafka_worker(tmp_path / f"{number}.log", env) as worker:
+            kafka.send(dict.fromkeys(sorted(ids(20, 20 * number)), IMAGE))
+            wanted = ids(20 + 20 * number)
+            assert times(kafka.answers(wanted, extra_s=0.5)) == Counter(wanted)
+            worker.stop()
+
+
 @BOTH
 def test_a_worker_goes_on_after_its_broker_was_killed(tmp_path: Path, settings: dict[str, str]) -> None:
     with broker(tmp_path / "data") as killed:
