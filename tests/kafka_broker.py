@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import time
 import uuid
@@ -44,6 +45,10 @@ def _required() -> None:
         absent(reason)
 
 
+_STARTED: list[Broker] = []
+"""The broker that this process started for all: it runs until no process uses it."""
+
+
 class Broker:
     """A broker on 127.0.0.1 with its data in a folder; a second start goes on with the data and the port."""
 
@@ -68,7 +73,7 @@ class Broker:
 
     def kill(self) -> None:
         """End it at once, as a crash does."""
-        os.killpg(self.process.pid, 9)
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def stop(self) -> None:
@@ -103,6 +108,7 @@ def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with _locked(shared) as state:
         if not state:
             made = Broker(folder / "kafka-data")
+            _STARTED.append(made)
             state |= {"users": 0, "bootstrap": made.bootstrap, "pid": made.process.pid}
         state["users"] += 1
     try:
@@ -111,8 +117,10 @@ def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         with _locked(shared) as state:
             state["users"] -= 1
             if not state["users"]:
-                os.kill(state["pid"], 15)
+                os.kill(state["pid"], signal.SIGTERM)
                 state.clear()
+                for made in _STARTED:
+                    made.process.wait(30)
 
 
 @contextmanager

@@ -137,8 +137,11 @@ def test_a_worker_that_stops_leaves_the_rest_to_the_next(
     before = times(kafka.answers({"never"}, timeout_s=3.0))
     assert 0 < len(before) < len(wanted), "it was stopped in the middle"
     with kafka_worker(tmp_path / "second.log", env) as worker:
-        assert times(kafka.answers(wanted, 60.0, 1.0)) == Counter(wanted)
+        found = times(kafka.answers(wanted, 60.0, 1.0))
         worker.stop()
+    assert found.keys() == wanted
+    # An answered message behind one that was left is delivered again with it, unless both are in transactions.
+    assert found.total() - len(wanted) < (1 if settings else int(SLOW["PULL_MAX_MESSAGES"]))
 
 
 @BOTH
