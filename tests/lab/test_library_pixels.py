@@ -116,8 +116,9 @@ CASES: dict[str, tuple[str, Any, Recipe]] = {
     **{name: ("torchvision", name, recipe_of(f"{PREFIX}{name}", *preset(name)[1:2] * 2, 3)) for name in WEIGHTS},
 }
 
-ALLOWED = {"pil": 1.0, "timm": 1.0, "torchvision": 1.0, "torch": 1.0, "fast": 2.0}
-"""Difference of a pixel, of 255. The fast processors do not resize with Pillow, and round otherwise."""
+# Share of the pixels of fast processors that may differ. They do not resize with Pillow, and do not clip what bicubic
+# resampling makes of rows before columns.
+_FAST = 0.01
 
 
 @pytest.fixture(scope="module")
@@ -161,9 +162,10 @@ def test_pixels_are_the_library_s_own(name: str, images: Path, theirs: Path, rec
     difference = np.abs(ours - expected) / factor
     record_property("largest difference of 255", float(difference.max()))
     assert len(files) > 100 and ours.std() > 0.1
-    assert difference.max() <= ALLOWED[library] + 0.01, [
-        files[n].name for n in np.unique(np.nonzero(difference > 1.01)[0])
-    ]
+    if library == "fast":
+        assert (difference > 0.01).mean() <= _FAST
+    else:
+        assert difference.max() <= 1.01, [files[n].name for n in np.unique(np.nonzero(difference > 1.01)[0])]
 
 
 def test_the_table_of_torchvision_is_torchvision_s(theirs: Path) -> None:
