@@ -47,8 +47,8 @@ def serving(handler: Handler, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 def use(handler: Handler, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the entry points of this process use a handler, which is built already."""
-    made = cache(lambda executor: handler)
-    made(None)
+    made = cache(lambda *_: handler)
+    made(None, None)
     monkeypatch.setattr(bootstrap, "_handler", made)
 
 

@@ -61,7 +61,7 @@ class FailingEngine(BrightnessEngine):
 @contextmanager
 def worker_of(handler: Handler, root: Path, pubsub: PubsubClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The real application around a handler, pushed to: no real part can make an engine fail on demand."""
-    monkeypatch.setattr(bootstrap, "_handler", lambda executor: handler)
+    monkeypatch.setattr(bootstrap, "_handler", lambda *_: handler)
     forget_settings()
     server = make_server("127.0.0.1", 0, create_app("serve", str(root / "functions" / "main.py")), threaded=True)
     serving = threading.Thread(target=server.serve_forever)

@@ -152,6 +152,6 @@ def test_the_worker_logs_the_device(
         bootstrap, "settings", lambda: Settings.from_env({"GOOGLE_CLOUD_PROJECT": "p", "ENGINE": "litert"})
     )
     with caplog.at_level(logging.INFO, "functions.bootstrap"):
-        bootstrap._handler.__wrapped__(None)
+        bootstrap._handler.__wrapped__(None, None)
     [loaded] = [each for each in caplog.records if each.message == "model loaded"]
     assert loaded.__dict__["device"] == "CPU"

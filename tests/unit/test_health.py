@@ -30,7 +30,7 @@ def served(root: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[BrightnessEngin
     bootstrap.request_log.cache_clear()
     engine = BrightnessEngine()
     handler = fake_handler(engine=engine, request_log=bootstrap.request_log())
-    monkeypatch.setattr(bootstrap, "_handler", lambda executor: handler)
+    monkeypatch.setattr(bootstrap, "_handler", lambda *_: handler)
     return engine, create_app("serve", str(root / "functions" / "main.py")).test_client()
 
 

@@ -264,7 +264,7 @@ def test_other_paths_and_methods(client: Client) -> None:
 def test_a_worker_that_is_not_ready_answers_503_without_details(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(executor: object) -> Handler:
+    def broken(*_: object) -> Handler:
         raise OSError("secret path")
 
     monkeypatch.setattr(bootstrap, "_handler", broken)
