@@ -17,7 +17,9 @@ from infra.check import scenarios, tables
 from infra.check.toolchain import Unavailable
 from infra.check.variables import description
 
-_SCENARIOS = "everything", "kafka"
+SCENARIOS = "everything", "kafka"
+"""The rehearsed deployments that have all outputs between them."""
+
 _HEAD = "| output | type | description |\n|---|---|---|\n"
 _OUTPUT = re.compile(r'^output "(\w+)" \{\n(.*?)^\}', re.M | re.S)
 
@@ -30,7 +32,7 @@ def table(folder: Path, types: dict[str, Any]) -> str:
 
 def types(folder: Path) -> dict[str, Any]:
     """The types of the outputs of the deployments that were rehearsed in `folder`."""
-    states = [json.loads((scenarios.place(folder, each) / "state.json").read_text()) for each in _SCENARIOS]
+    states = [json.loads((scenarios.place(folder, each) / "state.json").read_text()) for each in SCENARIOS]
     return {name: output["type"] for state in states for name, output in state["values"]["outputs"].items()}
 
 

@@ -20,8 +20,8 @@ from tests.networks import as_saved_model, network
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
 
 OURS = re.compile(
-    r"model import: loading TensorFlow|\S+made: scoring 16 images with the model itself|savedmodel: .*|float32: .*"
-    r"|litert: scores differ by .*|speed 1 of 4: \S+, 1 thread|speed \d of 4: .*, about \d+ s left|speed: done in \d+ s"
+    r"model import: loading TensorFlow|\S+made: scoring 16 images with the model itself|savedmodel: .*"
+    r"|litert float32: .*|litert: scores differ by .*|speed 1 of 4: \S+, 1 thread|speed \d of 4: .*, about \d+ s left|speed: done in \d+ s"
 )
 
 

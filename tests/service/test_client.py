@@ -40,7 +40,7 @@ def test_publish_prints_a_table(cli: CommandLine, samples: Path) -> None:
     heading, *table = out.splitlines()
     assert code == 0 and heading.split() == ["file", "label", "score", "ms"] and len(table) == 10
     assert re.search(r"trouser\.jpg +Trouser +[01]\.\d{4} +\d+$", out, re.M)
-    assert err == "10 of 10 answered; left out of folders: 2 .py, 1 .csv\n"
+    assert err == "10 of 10 answered; left out of folders: 3 .py, 1 .csv\n"
 
 
 def test_real_test_images_through_every_entry_point(cli: CommandLine, shared_data: Path, tmp_path: Path) -> None:

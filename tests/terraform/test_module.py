@@ -131,10 +131,11 @@ def rehearsed(tmp_path: Path) -> Iterator[Path]:
         r"^\| `(\w+)` \| `(map|string|number|object)\b", tables.PAGE.read_text().partition("outputs: begin")[2], re.M
     )
     types = {"map": ["map", "string"], "object": ["object", {"region": "string"}]}
-    place = scenarios.place(folder, "everything")
-    place.mkdir(parents=True)
     given = {"values": {"outputs": {name: {"type": types.get(kind, kind)} for name, kind in found}}}
-    (place / "state.json").write_text(json.dumps(given))
+    for scenario in outputs.SCENARIOS:
+        place = scenarios.place(folder, scenario)
+        place.mkdir(parents=True)
+        (place / "state.json").write_text(json.dumps(given))
     yield folder
 
 
