@@ -26,7 +26,7 @@ run "own_cluster" {
       KAFKA_BOOTSTRAP      = "one.example.com:9092,two.example.com:9092"
       REQUEST_TOPIC        = "req_predict"
       RESPONSE_TOPIC       = "res_predict"
-      THREADS              = "8"
+      THREADS              = "80"
     }
     error_message = "The pool gets the brokers and the topics, and no subscription."
   }
