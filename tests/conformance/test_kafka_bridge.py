@@ -90,7 +90,8 @@ def test_a_killed_bridge_loses_nothing(kafka: KafkaTopics, pubsub: Cloud) -> Non
     count = 3000
     sent = [pubsub.publisher.publish(requests, png(), request_id=f"r{n}") for n in range(count)]
     assert all(each.result(20) for each in sent)
-    command = [sys.executable, "-m", "client", *words(kafka, pubsub, "--requests", "--idle", "3")]
+    # Longer than a lease: what a killed bridge had received comes again when its lease ends.
+    command = [sys.executable, "-m", "client", *words(kafka, pubsub, "--requests", "--idle", "13")]
     for moved in (1, 400, 800):
         process = subprocess.Popen(command)
         assert len(kafka.read(kafka.requests, lambda found, least=moved: len(found) >= least)) >= moved
