@@ -19,6 +19,8 @@ from infra.check.terraform import Terraform, copy_files
 from infra.check.toolchain import Toolchain
 from tests.terraform.mutants import mutants
 
+pytestmark = pytest.mark.timeout(900)  # seconds: the first test waits for all of `make infra-check`
+
 ORDER_MUTANTS, CHANGES_MUTANTS, PERMISSIONS_MUTANTS, CHECKOV_MUTANTS = map(
     mutants, ("order", "changes", "permissions", "checkov")
 )
