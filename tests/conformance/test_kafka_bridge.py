@@ -90,8 +90,14 @@ def test_a_killed_bridge_loses_nothing(kafka: KafkaTopics, pubsub: Cloud) -> Non
     count = 3000
     sent = [pubsub.publisher.publish(requests, png(), request_id=f"r{n}") for n in range(count)]
     assert all(each.result(20) for each in sent)
-    # Longer than a lease: what a killed bridge had received comes again when its lease ends.
-    command = [sys.executable, "-m", "client", *words(kafka, pubsub, "--requests", "--idle", "13")]
+    # What a killed bridge had received comes again when its lease ends: after minutes, and here before the idle time.
+    code = (
+        "import sys, client.bridge.pubsub as ends\n"
+        "from client.__main__ import main\n"
+        "ends._LEASE_S = 10\n"
+        "sys.exit(main())\n"
+    )
+    command = [sys.executable, "-c", code, *words(kafka, pubsub, "--requests", "--idle", "13")]
     for moved in (1, 400, 800):
         process = subprocess.Popen(command)
         assert len(kafka.read(kafka.requests, lambda found, least=moved: len(found) >= least)) >= moved
