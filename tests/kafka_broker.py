@@ -139,6 +139,8 @@ class KafkaTopics:
 
     bootstrap: str
     partitions: int = 4
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    """Properties of its clients, for a cluster with TLS or passwords."""
     suffix: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
 
     @property
@@ -166,7 +168,7 @@ class KafkaTopics:
     def create(self) -> None:
         from confluent_kafka.admin import AdminClient, NewTopic
 
-        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        admin = AdminClient({**self.properties, "bootstrap.servers": self.bootstrap})
         names = (self.requests, f"{self.requests}-retry", self.responses, self.dead)
         made = admin.create_topics([NewTopic(name, self.partitions, 1, config=LIMITS) for name in names])
         for creation in made.values():
@@ -184,7 +186,9 @@ class KafkaTopics:
 
         failures: list[Any] = []
         limit = {"message.max.bytes": 2 * MAX_MESSAGE_BYTES}
-        producer = Producer({"bootstrap.servers": self.bootstrap, "enable.idempotence": True, **limit})
+        producer = Producer(
+            {**self.properties, "bootstrap.servers": self.bootstrap, "enable.idempotence": True, **limit}
+        )
         for key, value, headers in messages:
             producer.produce(
                 topic or self.requests,
@@ -201,6 +205,7 @@ class KafkaTopics:
 
         consumer = Consumer(
             {
+                **self.properties,
                 "bootstrap.servers": self.bootstrap,
                 "group.id": f"reader-{uuid.uuid4().hex}",
                 "enable.auto.commit": False,

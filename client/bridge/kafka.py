@@ -40,7 +40,7 @@ class KafkaSource:
         self._next: dict[int, int] = {}
 
     def __enter__(self) -> Self:
-        check_topics(self._properties, [self._topic])
+        check_topics(self._properties, reads=self._topic)
         self._consumer = library().Consumer(
             {
                 "queued.max.messages.kbytes": BATCH_BYTES // 1000,
@@ -89,8 +89,7 @@ class KafkaSource:
                 raise self._failed(exc) from exc
 
     def _failed(self, exc: Any) -> SendError:
-        what = f"the topic {self._topic} or the group {self._group}"
-        return send_error(f"{self._topic} cannot be read", exc, what)
+        return send_error(f"{self._topic} cannot be read", exc, f"the topic {self._topic}", self._group)
 
 
 class KafkaTarget:
@@ -100,7 +99,7 @@ class KafkaTarget:
         self.place, self._topic, self._properties = "", cloud.topic, client_properties(cloud)
 
     def __enter__(self) -> Self:
-        check_topics(self._properties, [self._topic])
+        check_topics(self._properties, writes=self._topic)
         self._publisher = KafkaPublisher(self._properties, self._topic)
         self.place = f"kafka:{self._publisher.cluster}"
         return self

@@ -64,7 +64,7 @@ def collect(
     if not output:
         raise UsageError("no file is named: give --output FILE")
     messages, broker = Messages(), broker_of(Cloud(response_topic=response_topic, **place))
-    broker.check(response_topic)
+    broker.check(reads=response_topic)
     name = subscription or broker.shared_responses
     collected = Collected(open_writers(output, messages.show))
     try:

@@ -49,7 +49,7 @@ def watch(response_topic: str, subscription: str, as_json: bool, limit: int | No
     from client.transport.broker import broker_of
 
     broker = broker_of(Cloud(response_topic=response_topic, **place))
-    broker.check(response_topic)
+    broker.check(reads=response_topic)
     messages = Messages()
     arrived: queue.Queue[Response | str] = queue.Queue(_MAX_QUEUED)
     done = threading.Event()

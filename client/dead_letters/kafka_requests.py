@@ -17,7 +17,7 @@ class KafkaRequests:
         self._topic, self._properties = cloud.topic, client_properties(cloud)
 
     def __enter__(self) -> Self:
-        check_topics(self._properties, [self._topic])
+        check_topics(self._properties, writes=self._topic)
         self._publisher = KafkaPublisher(self._properties, self._topic)
         return self
 

@@ -59,7 +59,7 @@ class DeadLetterTopic:
         self._settled: dict[int, Settled] = {}
 
     def __enter__(self) -> Self:
-        check_topics(self._properties, [self.path])
+        check_topics(self._properties, reads=self.path)
         self._consumer = library().Consumer(
             {
                 **self._properties,
@@ -169,4 +169,4 @@ class DeadLetterTopic:
         raise SendError("dead letters cannot be read: no answer in time", temporary=True)
 
     def _failed(self, exc: Any) -> SendError:
-        return send_error("dead letters cannot be read", exc, f"the topic {self.path} or the group {self._group}")
+        return send_error("dead letters cannot be read", exc, f"the topic {self.path}", self._group)

@@ -68,7 +68,7 @@ def receiving(job: Job, log: Callable[[str], None]) -> Iterator[Receiver]:
         raise UsageError(f"job {job.id} was sent without a request for responses")
     check_place(job)
     broker = broker_of(definition.cloud)
-    broker.check(definition.response_topic)
+    broker.check(reads=definition.response_topic)
     responses = broker.responses(
         receiver.take,
         receiver.end,

@@ -16,8 +16,11 @@ from client.transport.response_subscription import ResponseSubscription
 class Broker(Protocol):
     """Where the topics of a `Cloud` are."""
 
-    def check(self, *topics: str) -> None:
-        """Check soon that the broker answers, as far as that costs little. Raises UsageError and SendError."""
+    def check(self, *, writes: str = "", reads: str = "") -> None:
+        """Check soon that the broker answers, and lets these topics be used, as far as that costs little.
+
+        Raises UsageError and SendError.
+        """
         ...
 
     def publisher(self, *, ordered: bool = False) -> Publisher:
@@ -46,7 +49,7 @@ class PubSub:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
 
-    def check(self, *topics: str) -> None:
+    def check(self, *, writes: str = "", reads: str = "") -> None:
         """Check that an emulator answers where one is named. The cloud's errors come with the first call."""
         emulators.check_answers(emulators.PUBSUB)
 
@@ -84,6 +87,6 @@ def check_reachable(cloud: Cloud, *, bucket: str = "") -> None:
 
     Raises UsageError and SendError.
     """
-    broker_of(cloud).check(cloud.topic, cloud.response_topic)
+    broker_of(cloud).check(writes=cloud.topic, reads=cloud.response_topic)
     if bucket:
         emulators.check_answers(emulators.STORAGE)

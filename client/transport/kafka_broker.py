@@ -21,9 +21,9 @@ class Kafka:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud, self._properties = cloud, client_properties(cloud)
 
-    def check(self, *topics: str) -> None:
-        """Check that a broker answers and has the topics. Raises SendError within ten seconds."""
-        check_topics(self._properties, topics)
+    def check(self, *, writes: str = "", reads: str = "") -> None:
+        """Check that a broker answers, has the topics and lets them be used. Raises SendError within ten seconds."""
+        check_topics(self._properties, writes=writes, reads=reads)
 
     def publisher(self, *, ordered: bool = False) -> KafkaPublisher:
         """Return a publisher on the request topic. Each of them keeps the order of an ordering key."""

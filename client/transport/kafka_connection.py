@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from client.gcp import CALL_TIMEOUT_S, KAFKA, Cloud, UsageError
 from client.text import SendError, plain, printable
-from functions.kafka.connection import BrokerUnreachable, KafkaConfigError, check_reachable, library, properties
+from functions.kafka.cluster_check import BrokerUnreachable, check_cluster
+from functions.kafka.connection import KafkaConfigError, library, properties
 
 Answer = TypeVar("Answer")
 
@@ -66,10 +67,11 @@ def client_properties(cloud: Cloud) -> dict[str, Any]:
         raise UsageError(str(exc)) from None
 
 
-def check_topics(connection: dict[str, Any], topics: Sequence[str]) -> None:
-    """Check that the broker answers and has the topics. Raises SendError within ten seconds."""
+def check_topics(connection: dict[str, Any], *, writes: str = "", reads: str = "") -> None:
+    """Check that the broker answers, has the topics and lets them be used. Raises SendError within ten seconds."""
+    needed = {writes: ("WRITE",), reads: ("READ",)}
     try:
-        check_reachable(connection, topics)
+        check_cluster(connection, {topic: operations for topic, operations in needed.items() if topic})
     except BrokerUnreachable as exc:
         raise SendError(str(exc), for_all=True) from None
 
@@ -105,20 +107,27 @@ def error_name(exc: BaseException | Any) -> str:
     return "" if error is None else str(error.name())
 
 
-def reason(exc: BaseException | Any, what: str) -> str:
-    """Return the reason of a KafkaError, or of an exception of Kafka's library. `what` names what the call was for."""
+def reason(exc: BaseException | Any, what: str, group: str = "") -> str:
+    """Return the reason of a KafkaError, or of an exception of Kafka's library. `what` names what the call was for.
+
+    `group`: the consumer group of the call.
+    """
     error = _error_of(exc)
     if error is None:
         return plain(exc, what)
+    if group and error.name().startswith("GROUP_"):
+        what = f"the group {group}"
     known = _REASONS.get(error.name(), "")
     return known.format(what=what) if known else printable(str(error.str()))
 
 
-def send_error(doing: str, exc: BaseException | Any, what: str) -> SendError:
-    """Return the error of a failed call. `doing` failed; `what` names what the call was for."""
+def send_error(doing: str, exc: BaseException | Any, what: str, group: str = "") -> SendError:
+    """Return the error of a failed call. `doing` failed; `what` names what the call was for, as in `reason`."""
     error = _error_of(exc)
     for_all = error is not None and lasts(error)
-    return SendError(f"{doing}: {reason(exc, what)}", temporary=not (for_all or is_refused(exc)), for_all=for_all)
+    return SendError(
+        f"{doing}: {reason(exc, what, group)}", temporary=not (for_all or is_refused(exc)), for_all=for_all
+    )
 
 
 def _error_of(exc: BaseException | Any) -> Any:

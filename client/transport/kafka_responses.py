@@ -90,7 +90,7 @@ class KafkaResponses:
                 self.is_new = self._positions.begin(kept=self._is_kept, must_exist=self._must_exist)
         except kafka.KafkaException as exc:
             self._consumer.close()
-            raise send_error("the responses cannot be read", exc, f"the topic {self._topic}") from exc
+            raise send_error("the responses cannot be read", exc, f"the topic {self._topic}", self._group) from exc
         except BaseException:
             self._consumer.close()
             raise
@@ -129,7 +129,7 @@ class KafkaResponses:
                     self._positions.grow()
                     grow_at = now
         except library().KafkaException as exc:
-            self._fail(reason(exc, f"the topic {self._topic}"))
+            self._fail(reason(exc, f"the topic {self._topic}", self._group))
         except Exception as exc:
             self._fail(plain(exc))
 
@@ -137,7 +137,7 @@ class KafkaResponses:
         """Pass a message on. Returns False where no more can be received."""
         if error := message.error():
             if lasts(error):
-                self._fail(reason(error, f"the topic {self._topic} or the group {self._group}"))
+                self._fail(reason(error, f"the topic {self._topic}", self._group))
             return not lasts(error)
         self._silent = False
         data, attributes = message.value() or b"", attributes_of(message)

@@ -16,7 +16,8 @@ from typing import Any
 
 from functions import bootstrap
 from functions.entrypoints.worker_process import DRAIN_S, Attached, CannotStartNow, Stream, Worker, end
-from functions.kafka.connection import BrokerUnreachable, KafkaConfigError, check_reachable, properties
+from functions.kafka.cluster_check import BrokerUnreachable, check_cluster
+from functions.kafka.connection import KafkaConfigError, properties
 from functions.kafka.consumer import KafkaStream
 from functions.kafka.deliveries import Deliveries, HeldMessage, Names
 from functions.kafka.publisher import KafkaComparisons, KafkaResponses, TopicProducer
@@ -119,11 +120,17 @@ def _producer() -> TopicProducer:
 
 
 def _build(settings: Settings, executor: Executor) -> Handler:
-    """Build the handler once a broker answers and has the topics. Raises SettingsError and CannotStartNow."""
+    """Build the handler once a broker lets the topics be used. Raises SettingsError and CannotStartNow."""
     names = names_of(settings)
-    topics = [names.requests, names.responses, names.dead, names.retry, settings.comparison_topic]
+    topics = {
+        names.requests: ("READ",),
+        names.responses: ("WRITE",),
+        names.dead: ("WRITE",),
+        names.retry: ("READ", "WRITE"),
+        settings.comparison_topic: ("WRITE",),
+    }
     try:
-        check_reachable(_properties(), list(filter(None, topics)))
+        check_cluster(_properties(), {name: operations for name, operations in topics.items() if name})
     except KafkaConfigError as exc:
         raise SettingsError(str(exc)) from None
     except BrokerUnreachable as exc:

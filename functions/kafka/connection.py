@@ -1,4 +1,4 @@
-"""How to connect to Kafka: the properties of librdkafka, and a check that brokers and topics are there.
+"""How to connect to Kafka: the properties of librdkafka, its clients, and its errors.
 
 Nothing else imports confluent_kafka before this module has found it.
 """
@@ -8,17 +8,14 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from functions.kafka.google_tokens import google_token
-from model.text import listed, quoted
+from model.text import quoted
 
 log = logging.getLogger(__name__)
-
-REACH_S = 5.0
-"""Seconds for the first answer of a broker: with the start of the process, a user waits less than 10."""
 
 MAX_VALUE_BYTES = 10_000_000
 """Maximum bytes of a message's value, as Pub/Sub has it. Topics need a max.message.bytes of MAX_MESSAGE_BYTES."""
@@ -49,14 +46,6 @@ _NAME = re.compile(r"[a-z0-9._]+")
 
 class KafkaConfigError(ValueError):
     """A setting of the connection is wrong. The message names the property and never the value of one in the file."""
-
-
-class BrokerUnreachable(Exception):
-    """No broker answered in time, or none let this program in."""
-
-
-class MissingTopics(BrokerUnreachable):
-    """The brokers answer, and do not show all of the topics."""
 
 
 class ConsumerBroke(Exception):
@@ -192,7 +181,7 @@ def answers(admin: Any, topic: str, timeout_s: float) -> bool:
 
 
 def judge(error: Any) -> None:
-    """Log an error that a consumer reports. Raises ConsumerBroke for one that it does not overcome by itself."""
+    """Log an error that a consumer reports. Raises KafkaException for one that it does not overcome by itself."""
     codes = library().KafkaError
     lasting = (
         codes.TOPIC_AUTHORIZATION_FAILED,
@@ -202,24 +191,19 @@ def judge(error: Any) -> None:
         codes._AUTHENTICATION,
     )
     if error.fatal() or error.code() in lasting:
-        raise ConsumerBroke(error.str())
+        raise library().KafkaException(error)
     log.warning("the consumer reports: %s", error.str())
 
 
-def check_reachable(properties: Mapping[str, Any], topics: Sequence[str], timeout_s: float = REACH_S) -> None:
-    """Ask the brokers for the topics. Raises BrokerUnreachable or MissingTopics, within `timeout_s`."""
-    failures: list[str] = []
-    servers = properties["bootstrap.servers"]
-    admin = admin_client({**properties, "error_cb": lambda error: failures.append(str(error.str()))})
-    try:
-        known = admin.list_topics(timeout=timeout_s).topics
-    except library().KafkaException as exc:
-        admin.poll(0)  # calls error_cb
-        why = failures[0] if failures else sentence_of(exc)
-        raise BrokerUnreachable(f"no Kafka broker at {servers} answered within {timeout_s:g} s: {why}") from None
-    missing = [topic for topic in topics if topic not in known or known[topic].error]
-    if missing:
-        raise MissingTopics(
-            f"the Kafka brokers at {servers} show no topic {listed(missing)}: "
-            "create it, or grant the right to describe it"
-        )
+def broke(exc: Exception, topic: str, group: str) -> Exception:
+    """What ended a consumer of a topic and a group; of an exception of Kafka's library, with what is refused."""
+    if not isinstance(exc, library().KafkaException):
+        return exc
+    codes = library().KafkaError
+    refused = {
+        codes.TOPIC_AUTHORIZATION_FAILED: f"grant Read on the topic {topic}",
+        codes.GROUP_AUTHORIZATION_FAILED: f"grant Read on the group {group}",
+        codes.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: f"grant Write on the transactional ids that begin with {topic}-",
+    }
+    said, right = sentence_of(exc), refused.get(exc.args[0].code())
+    return ConsumerBroke(f"{said.rstrip('.')}: {right} to this user" if right else said)

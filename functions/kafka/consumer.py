@@ -5,19 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from functions.kafka.assignment import Assignment, Held
 from functions.kafka.commits import Commits, OffsetCommits, Transactions
-from functions.kafka.connection import MAX_MESSAGE_BYTES, admin_client, answers, client, judge, library
+from functions.kafka.connection import MAX_MESSAGE_BYTES, client, judge, library
 from functions.kafka.publisher import Publish
 from functions.kafka.retries import Delays, wait_s
+from functions.kafka.stream import TopicStream
 from functions.runtime.supervised import Supervisor
 
 log = logging.getLogger(__name__)
@@ -51,12 +50,12 @@ CLASSIC_DEFAULTS = {"session.timeout.ms": 20_000, "partition.assignment.strategy
 """Those of the group protocol `classic`; with `group.protocol=consumer` the brokers decide."""
 
 
-class KafkaStream:
-    """Passes on the messages of one topic, from `start` until `stop`; those of a delay topic when they are due.
+class KafkaStream(TopicStream[Held]):
+    """Passes on the messages of one topic; those of a delay topic when they are due.
 
     Each topic has a consumer of its own: in one that reads two topics, a group may give all partitions of a topic to
     one worker. `limits`: of the messages that are handled, and of their bytes. `publish`: publishes at once; None: in
-    transactions. `ended`: ends when no more messages are received, with the exception if the consumer failed.
+    transactions.
     """
 
     def __init__(
@@ -69,13 +68,11 @@ class KafkaStream:
         publish: Publish | None,
         supervisor: Supervisor,
     ) -> None:
+        super().__init__(properties, topic, group, supervisor)
         self.max_attempts = max_attempts
-        self.ended: Future[None] = Future()
         self.delays = Delays(MAX_HELD, MAX_HELD_BYTES)
-        self._topic, self._group, self._max_messages = topic, group, limits[0]
-        self._properties, self._supervisor = properties, supervisor
+        self._max_messages = limits[0]
         self._assignment = Assignment(publish, *limits)
-        self._stopping, self._closing = threading.Event(), threading.Event()
         self._paused: set[tuple[str, int]] = set()
         self._full_since: float | None = None
         classic = {} if properties.get("group.protocol") == "consumer" else CLASSIC_DEFAULTS
@@ -90,40 +87,10 @@ class KafkaStream:
             "on_commit": lambda error, partitions: self._committed(error, partitions),
         }
         self._consumer = client(library().Consumer, config)
-        self._admin = admin_client(properties)
         self._commits: Commits | None = None
         self.lag: int | None = 0
         """Messages of the assigned partitions that are not finished."""
         self._next_lag = 0.0
-
-    def start(self, receive: Callable[[Held], None], refused: Callable[[Held, str], None]) -> None:
-        """Pass messages to `receive`, which must not block.
-
-        `refused(held, reason)` replaces what a message led to and the brokers refuse in a transaction.
-        """
-        self._receive, self._refused = receive, refused
-        self._thread = self._supervisor.start(f"consume-{self._topic}", self._run)
-
-    def stop(self, *, closing: bool = False) -> None:
-        """Receive no more messages. Those that were received can still be finished.
-
-        `closing`: commit what is finished by now, and leave the group; `join` waits for it.
-        """
-        self._stopping.set()
-        if closing:
-            self._closing.set()
-
-    def is_stopping(self) -> bool:
-        """Whether `stop` was called."""
-        return self._stopping.is_set()
-
-    def join(self, timeout_s: float) -> None:
-        """Wait until the group is left."""
-        self._thread.join(timeout_s)
-
-    def is_reachable(self, timeout_s: float) -> bool:
-        """Whether a broker answers."""
-        return answers(self._admin, self._topic, timeout_s)
 
     def _measure_lag(self) -> None:
         """Note the lag, LAG_S after the last time: other threads must not ask the consumer."""
@@ -151,28 +118,21 @@ class KafkaStream:
             self._closing.is_set,
         )
 
-    def _run(self) -> None:
-        try:
-            commits = self._commits = self._make_commits()
-            self._consumer.subscribe(
-                [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-            )
-            while not self._closing.is_set():
-                self.delays.run_due()
-                commits.step()
-                self._measure_lag()
-                if self._stopping.is_set():
-                    self._closing.wait(BUSY_POLL_S)
-                else:
-                    self._poll()
-            commits.last(self._assignment.partitions())
-            self._consumer.close()
-        except Exception as exc:
-            if not self._closing.is_set():
-                self.ended.set_exception(exc)
-                return
-            log.warning("the consumer was not closed in order: %s", exc)
-        self.ended.set_result(None)
+    def _consume(self) -> None:
+        commits = self._commits = self._make_commits()
+        self._consumer.subscribe(
+            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+        while not self._closing.is_set():
+            self.delays.run_due()
+            commits.step()
+            self._measure_lag()
+            if self._stopping.is_set():
+                self._closing.wait(BUSY_POLL_S)
+            else:
+                self._poll()
+        commits.last(self._assignment.partitions())
+        self._consumer.close()
 
     def _poll(self) -> None:
         capacity = self._assignment.capacity()

@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import logging
 import queue
-import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 from functions.kafka.connection import (
     MAX_MESSAGE_BYTES,
     KafkaConfigError,
-    admin_client,
-    answers,
     client,
     judge,
     library,
@@ -25,6 +21,7 @@ from functions.kafka.connection import (
 )
 from functions.kafka.publisher import Publish
 from functions.kafka.retries import Delays
+from functions.kafka.stream import TopicStream
 from functions.runtime.supervised import Supervisor
 
 log = logging.getLogger(__name__)
@@ -63,13 +60,12 @@ class LockedMessage:
         self._acknowledge(self, library().AcknowledgeType.RELEASE)
 
 
-class ShareStream:
-    """Passes on the messages of a topic, from `start` until `stop`: some at a time, and the next when all are finished.
+class ShareStream(TopicStream[LockedMessage]):
+    """Passes on the messages of a topic: some at a time, and the next when all are finished.
 
     A message that takes longer than its lock is delivered again, here or elsewhere. `limits`: of the messages that are
     handled, and of their bytes. `max_attempts`: at most `most_deliveries`, and at least one less than the brokers
-    allow, because they drop a message after the last: that delivery makes the dead letter. `ended`: ends when no more
-    messages are received, with the exception if it failed.
+    allow, because they drop a message after the last: that delivery makes the dead letter.
     """
 
     def __init__(
@@ -82,14 +78,12 @@ class ShareStream:
         publish: Publish,
         supervisor: Supervisor,
     ) -> None:
-        self.ended: Future[None] = Future()
+        super().__init__(properties, topic, group, supervisor)
         self.delays = Delays(*limits)
         self.lag: int | None = None
         """Only the brokers know it."""
-        self._topic, self._publish, self._supervisor = topic, publish, supervisor
-        self._stopping, self._closing = threading.Event(), threading.Event()
+        self._publish = publish
         self._acknowledged: queue.SimpleQueue[tuple[LockedMessage, Any]] = queue.SimpleQueue()
-        self._admin = admin_client(properties)
         self.max_attempts = min(most_deliveries, set_up_group(self._admin, group) - 1)
         config = {
             "max.poll.records": limits[0],
@@ -101,45 +95,12 @@ class ShareStream:
         self._consumer = client(library().ShareConsumer, config)
         self._consumer.set_acknowledgement_commit_callback(_note)
 
-    def start(self, receive: Callable[[LockedMessage], None], _refused: object) -> None:
-        """Pass messages to `receive`, which must not block."""
-        self._receive = receive
-        self._thread = self._supervisor.start(f"consume-{self._topic}", self._run)
-
-    def stop(self, *, closing: bool = False) -> None:
-        """Receive no more messages. Those that were received can still be acknowledged.
-
-        `closing`: send the acknowledgements, release the other messages and leave the group; `join` waits for it.
-        """
-        self._stopping.set()
-        if closing:
-            self._closing.set()
-
-    def is_stopping(self) -> bool:
-        """Whether `stop` was called."""
-        return self._stopping.is_set()
-
-    def join(self, timeout_s: float) -> None:
-        """Wait until the group is left."""
-        self._thread.join(timeout_s)
-
-    def is_reachable(self, timeout_s: float) -> bool:
-        """Whether a broker answers."""
-        return answers(self._admin, self._topic, timeout_s)
-
-    def _run(self) -> None:
-        try:
-            self._consumer.subscribe([self._topic])
-            while not self._stopping.is_set():
-                self.delays.run_due()
-                self._handle([each for each in self._consumer.poll(POLL_S) if self._is_message(each)])
-            self._consumer.close()
-        except Exception as exc:
-            if not self._closing.is_set():
-                self.ended.set_exception(exc)
-                return
-            log.warning("the consumer was not closed in order: %s", exc)
-        self.ended.set_result(None)
+    def _consume(self) -> None:
+        self._consumer.subscribe([self._topic])
+        while not self._stopping.is_set():
+            self.delays.run_due()
+            self._handle([each for each in self._consumer.poll(POLL_S) if self._is_message(each)])
+        self._consumer.close()
 
     def _is_message(self, received: Any) -> bool:
         if error := received.error():
@@ -193,7 +154,7 @@ def set_up_group(admin: Any, group: str) -> int:
     except library().KafkaException as exc:
         raise KafkaConfigError(
             f"KAFKA_GROUP is 'share', and the brokers take no settings of the share group {group}: {sentence_of(exc)}; "
-            "share groups need Kafka 4.2 and the right to alter and describe the settings of groups"
+            "share groups need Kafka 4.2 and the right AlterConfigs on the group"
         ) from None
     limit = found.get("share.delivery.count.limit")
     return int(limit.value) if limit else DELIVERIES

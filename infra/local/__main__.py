@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from client.loopback import has_proxy, without_proxy
-from functions.kafka.connection import BrokerUnreachable, KafkaConfigError
+from functions.kafka.cluster_check import BrokerUnreachable
+from functions.kafka.connection import KafkaConfigError
 from infra.local import arguments, pretrained, runs
 from infra.local.child import ChildFailed
 from infra.local.command_line import parser

@@ -14,15 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from functions.kafka.connection import (
-    MAX_MESSAGE_BYTES,
-    BrokerUnreachable,
-    KafkaConfigError,
-    check_reachable,
-    library,
-    properties,
-    sentence_of,
-)
+from functions.kafka.cluster_check import BrokerUnreachable, check_cluster
+from functions.kafka.connection import MAX_MESSAGE_BYTES, KafkaConfigError, library, properties, sentence_of
 from infra.local.topology import SHIPPED, Topic, Topology, TopologyError
 
 PARTITIONS = 12
@@ -82,7 +75,7 @@ def create(
 
     `replicas`: -1 for the brokers' default. Raises BrokerUnreachable, also where the right to create is missing.
     """
-    check_reachable(connection, ())
+    check_cluster(connection, {})
     kafka = library()
     administration = import_module("confluent_kafka.admin")
     new = [administration.NewTopic(each.name, partitions, replicas, config=dict(each.settings)) for each in topics]

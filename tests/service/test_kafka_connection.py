@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from functions.kafka.connection import BrokerUnreachable, KafkaConfigError, check_reachable, properties
+from functions.kafka.cluster_check import BrokerUnreachable, check_cluster
+from functions.kafka.connection import KafkaConfigError, properties
 from infra.local.ports import free_port
 from tests.conftest import require
 from tests.kafka_worker import COMMAND
@@ -68,7 +69,7 @@ def test_a_broker_that_never_answers_is_unreachable() -> None:
     with SilentServer() as server:
         began = time.monotonic()
         with pytest.raises(BrokerUnreachable, match=f"no Kafka broker at {server.host} answered within 1 s"):
-            check_reachable(properties(server.host), ["req_predict"], 1.0)
+            check_cluster(properties(server.host), {"req_predict": ()}, 1.0)
         assert time.monotonic() - began < 10
 
 

@@ -40,7 +40,7 @@ class Cluster:
         """Connect. Raises SendError within ten seconds where no broker answers."""
         from confluent_kafka.admin import AdminClient
 
-        check_topics(self._properties, [])
+        check_topics(self._properties)
         self._admin = AdminClient(self._properties)
 
     def described(self) -> str:
