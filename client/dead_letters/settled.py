@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from client.text import SendError
-
-MAX_TEXT_BYTES = 4096
-"""Bytes of the text that a consumer group keeps for a partition: the broker's default of offset.metadata.max.bytes."""
+from functions.kafka.offset_ranges import decoded, encoded
 
 
 class Settled:
@@ -19,7 +15,7 @@ class Settled:
 
     def __init__(self, low: int = 0, text: str = "") -> None:
         self.low = low
-        self._ranges = [(low + first, low + last + 1) for first, last in _read(text)]
+        self._ranges = decoded(low, text)
 
     def __contains__(self, offset: int) -> bool:
         return offset < self.low or any(first <= offset < end for first, end in self._ranges)
@@ -41,18 +37,10 @@ class Settled:
     @property
     def text(self) -> str:
         """The ranges, relative to `low`, as text. Raises SendError where a group cannot keep so many."""
-        made = ",".join(f"{first - self.low}-{end - 1 - self.low}" for first, end in self._ranges)
-        if len(made) > MAX_TEXT_BYTES:
+        made, fitting = encoded(self.low, self._ranges)
+        if fitting < len(self._ranges):
             raise SendError(
                 "Kafka cannot keep which dead letters are redriven, because too many between them are not: redrive or "
                 "purge the oldest first"
             )
         return made
-
-
-def _read(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the ranges of a text. What another program wrote has none."""
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        if first.isdigit() and last.isdigit():
-            yield int(first), int(last)

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from functions.kafka.offset_ranges import Ranges
 from functions.kafka.offsets import PartitionOffsets
 from functions.kafka.publisher import OutMessage, Publish
 
@@ -25,8 +26,10 @@ class Partition:
     in_flight: int = 0
     """Messages that are handled now."""
     is_revoked: bool = False
-    committed: int | None = None
-    """The offset that the brokers last confirmed."""
+    committed: tuple[int, str] | None = None
+    """The offset that the brokers last confirmed, with what is finished beyond it."""
+    is_read: bool = False
+    """Whether a message was read, and `offsets` has what earlier readers finished."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,14 +103,22 @@ class Assignment:
         with self._changed:
             return [each for name, each in self._partitions.items() if names is None or name in names]
 
-    def begin(self, message: Any) -> Held | None:
-        """Hold a message. None when its partition is not assigned."""
+    def begin(self, message: Any, earlier: Callable[[str, int], Ranges]) -> Held | None:
+        """Hold a message. None when its partition is not assigned, or an earlier reader finished the message.
+
+        For the thread of the consumer. `earlier(topic, number)`: what earlier readers of the partition finished beyond
+        the committed offset.
+        """
+        name = message.topic(), message.partition()
+        found = self.partitions([name])
+        if not found:
+            return None
+        [partition] = found
+        if not partition.is_read:  # so no other thread has a message of it
+            partition.offsets, partition.is_read = PartitionOffsets(earlier(*name)), True
         with self._changed:
-            partition = self._partitions.get((message.topic(), message.partition()))
-            if not partition:
-                return None
-            partition.offsets.begin(message.offset())
-            return Held(message, partition, self, _MEMORY + len(message.value() or b""))
+            is_new = partition.offsets.begin(message.offset())
+        return Held(message, partition, self, _MEMORY + len(message.value() or b"")) if is_new else None
 
     def reach_end(self, topic: str, number: int, offset: int) -> None:
         """A partition has no message that was not delivered; its next one gets this offset or a higher one."""
@@ -143,7 +154,7 @@ class Assignment:
             self._changed.notify_all()
 
     def advance(self) -> list[Held]:
-        """Move the positions past what is finished. Returns the messages that wait for their transaction, in order."""
+        """Move the positions past what is finished. Returns the messages that wait for their transaction."""
         with self._changed:
             partitions = self._partitions.values()
             return [held for partition in partitions for held in partition.offsets.advance() if held]
@@ -179,9 +190,9 @@ class Assignment:
         """Messages that are not finished, by the next offset of each partition; None where that is not known."""
         behind = 0
         for partition in self.partitions():
-            position, end = partition.offsets.position, high(partition.topic, partition.number)
-            if position is not None and end is not None:
-                behind += max(0, end - position)
+            end = high(partition.topic, partition.number)
+            if end is not None:
+                behind += partition.offsets.unfinished(end)
         return behind
 
     def _capacity(self) -> int:

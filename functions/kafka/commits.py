@@ -13,7 +13,7 @@ from functions.kafka.connection import MAX_MESSAGE_BYTES, client, library, sente
 
 log = logging.getLogger(__name__)
 
-COMMIT_S = 1.0
+COMMIT_S = 0.25
 """Seconds between commits. After a kill, at most the messages of this time are answered twice."""
 
 CALL_S = 10.0
@@ -41,12 +41,12 @@ class Commits(Protocol):
 
 
 def positions(partitions: Sequence[Partition]) -> list[Any]:
-    """The offsets to commit, where there are new ones."""
+    """The offsets to commit, with what is finished beyond them, where there is something new."""
     make = library().TopicPartition
     return [
-        make(each.topic, each.number, each.offsets.position)
+        make(each.topic, each.number, each.offsets.position, each.offsets.beyond)
         for each in partitions
-        if each.offsets.position not in (None, each.committed)
+        if each.offsets.position is not None and (each.offsets.position, each.offsets.beyond) != each.committed
     ]
 
 
@@ -83,7 +83,9 @@ class OffsetCommits:
         if error:
             log.warning("offsets of %d partitions are not committed: %s", len(committed), error.str())
             return
-        found = {(each.topic, each.partition): each.offset for each in committed if not each.error}
+        found = {
+            (each.topic, each.partition): (each.offset, each.metadata or "") for each in committed if not each.error
+        }
         for partition in self._assignment.partitions(found):
             partition.committed = found[partition.topic, partition.number]
 
@@ -91,7 +93,7 @@ class OffsetCommits:
 class Transactions:
     """Publishes what messages led to, and commits their offsets, in transactions.
 
-    A transaction holds the messages of a partition up to the first that is not finished: so a reader with
+    A transaction commits the lowest offset that is not finished, and which ones are finished beyond it: a reader with
     isolation.level=read_committed sees each response once, whatever happens. `refused(held, reason)` replaces what a
     message led to and the brokers refuse.
     """

@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any
 
 from functions.kafka.assignment import Assignment, Held
-from functions.kafka.commits import Commits, OffsetCommits, Transactions
-from functions.kafka.connection import MAX_MESSAGE_BYTES, client, judge, library
+from functions.kafka.commits import CALL_S, Commits, OffsetCommits, Transactions
+from functions.kafka.connection import MAX_MESSAGE_BYTES, client, judge, library, sentence_of
+from functions.kafka.offset_ranges import Ranges, decoded
 from functions.kafka.publisher import Publish
 from functions.kafka.retries import Delays, wait_s
 from functions.kafka.stream import TopicStream
@@ -32,6 +33,9 @@ PAUSE_S = 1.0
 
 REVOKE_S = 30.0
 """Seconds for which a revoked partition is kept until its messages are answered; another worker answers the others."""
+
+COMMITTED_S = 30.0
+"""Seconds for which the brokers are asked again what of a partition is committed."""
 
 LAG_S = 1.0
 """Seconds from one look at the lag to the next."""
@@ -165,11 +169,30 @@ class KafkaStream(TopicStream[Held]):
             else:
                 judge(error)
             return
-        if held := self._assignment.begin(message):
+        if held := self._assignment.begin(message, self._earlier):
             if (wait := wait_s(message)) > 0:
                 self.delays.add(wait, partial(self._pass_on, held), held.size, held.partition)
             else:
                 self._pass_on(held)
+
+    def _earlier(self, topic: str, number: int) -> Ranges:
+        """What earlier readers of a partition finished beyond its committed offset. Raises KafkaException.
+
+        For the first message of a partition: then its offset is not part of an open transaction.
+        """
+        asked, until = library().TopicPartition(topic, number), time.monotonic() + COMMITTED_S
+        while True:
+            try:
+                [found] = self._consumer.committed([asked], timeout=CALL_S)
+                if not found.error:
+                    return decoded(found.offset, found.metadata or "")
+                failure = library().KafkaException(found.error)
+            except library().KafkaException as exc:
+                failure = exc
+            if time.monotonic() > until:
+                raise failure
+            log.warning("what is committed is asked again: %s", sentence_of(failure))
+            time.sleep(POLL_S)
 
     def _pass_on(self, held: Held) -> None:
         if not self._stopping.is_set() and self._assignment.handle(held):

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 
 Row = dict[str, Any]
 RATIO = "1"
@@ -63,7 +63,7 @@ def table(title: str, rows: Iterable[Row]) -> Table:
         name, _, variant = each["name"].rpartition(".")
         lines.setdefault((name, each["unit"]), {})[variant] = each
     variants = list(dict.fromkeys(variant for found in lines.values() for variant in found))
-    made = Table("", "unit", *variants, "ratio", title=title)
+    made = Table(Column("", overflow="fold"), "unit", *variants, "ratio", title=title)
     for (name, unit), found in lines.items():
         cells = [_cell(found[variant]) if variant in found else "" for variant in variants]
         first, last = found.get(variants[0]), found.get(variants[-1])

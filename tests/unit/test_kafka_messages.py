@@ -13,6 +13,7 @@ import pytest
 
 from functions.kafka.google_tokens import token_of
 from functions.kafka.message_headers import NoRequestId, envelope_of, headers_of, request_envelope
+from functions.kafka.offset_ranges import MAX_BYTES, decoded
 from functions.kafka.offsets import PartitionOffsets
 from functions.kafka.retries import Delays, RetryPolicy, dead_letter_of, retry_of, wait_s
 from functions.messages.contract import Rejected
@@ -102,17 +103,28 @@ def test_the_time_between_deliveries_doubles_up_to_its_limit() -> None:
     assert [policy.backoff_s(attempt) for attempt in (1, 2, 3, 6, 7, 1000)] == [10, 20, 40, 320, 600, 600]
 
 
-def test_only_offsets_with_nothing_unfinished_below_are_committed() -> None:
+def test_the_lowest_unfinished_offset_is_committed_with_what_is_finished_beyond() -> None:
     offsets = PartitionOffsets[str]()
     assert offsets.position is None
     for offset in (5, 6, 9, 10):  # 7 and 8 are gone, as in a compacted topic
-        offsets.begin(offset)
-    assert offsets.position == 5
+        assert offsets.begin(offset)
+    assert (offsets.position, offsets.beyond) == (5, "")
     offsets.finish(9, "nine")
+    assert offsets.advance() == ["nine"] and offsets.advance() == []
+    assert offsets.position == 5 and decoded(5, offsets.beyond) == [(9, 10)]
     offsets.finish(6, "six")
-    assert offsets.advance() == [] and offsets.position == 5
+    assert offsets.unfinished(11) == 4
+    assert offsets.advance() == ["six"]
+    assert offsets.position == 5 and decoded(5, offsets.beyond) == [(6, 10)]
     offsets.finish(5, "five")
-    assert offsets.advance() == ["five", "six", "nine"] and offsets.position == 10
+    assert offsets.advance() == ["five"] and (offsets.position, offsets.beyond) == (10, "")
+    offsets.finish(10, "ten")
+    assert offsets.drop() == ["ten"] and offsets.drop() == []
+
+
+def test_the_position_follows_the_end_of_the_partition() -> None:
+    offsets = PartitionOffsets[str]()
+    offsets.begin(10)
     offsets.finish(10, "ten")
     assert offsets.advance() == ["ten"] and offsets.position == 11
     offsets.reach_end(12)  # 11 is the marker of a transaction
@@ -122,6 +134,35 @@ def test_only_offsets_with_nothing_unfinished_below_are_committed() -> None:
     assert offsets.position == 20
     offsets.finish(20, "twenty")
     assert offsets.advance() == ["twenty"] and offsets.position == 22 and offsets.drop() == []
+
+
+def test_what_an_earlier_reader_finished_is_not_handled_again() -> None:
+    offsets = PartitionOffsets[str]([(6, 8), (10, 11)])
+    assert [offset for offset in range(5, 13) if offsets.begin(offset)] == [5, 8, 9, 11, 12]
+    offsets.advance()
+    assert offsets.position == 5 and decoded(5, offsets.beyond) == [(6, 8), (10, 11)]
+    for offset in (5, 8, 9):
+        offsets.finish(offset, str(offset))
+    assert offsets.advance() == ["5", "8", "9"] and (offsets.position, offsets.beyond) == (11, "")
+
+
+def test_results_wait_whose_offsets_do_not_fit_into_the_text() -> None:
+    offsets, count = PartitionOffsets[int](), 2_000
+    for offset in range(count):
+        offsets.begin(offset)
+    for offset in range(1, count, 2):
+        offsets.finish(offset, offset)
+    covered = offsets.advance()
+    assert 0 < len(covered) < count // 2 and len(offsets.beyond) <= MAX_BYTES
+    assert [first for first, _ in decoded(0, offsets.beyond)] == covered
+    for offset in range(0, count, 2):
+        offsets.finish(offset, offset)
+    assert sorted(covered + offsets.advance()) == list(range(count)) and offsets.position == count
+
+
+@pytest.mark.parametrize("text", ["", "written by another program", "1-", "-", "a-b", "1-2-3", "²-³"])
+def test_what_another_program_committed_names_no_offsets(text: str) -> None:
+    assert decoded(5, text) == []
 
 
 def test_calls_are_made_when_they_are_due_in_their_order() -> None:
