@@ -77,6 +77,16 @@ def kafka_worker(log: Path, env: Mapping[str, str], *, is_ready: bool = True) ->
             process.wait()
 
 
+def ended_worker(env: Mapping[str, str]) -> str:
+    """What a worker logs that ends by itself because it cannot work."""
+    clean = {name: value for name, value in os.environ.items() if name not in _GOOGLE}
+    done = subprocess.run(
+        COMMAND, cwd=ROOT, env={**clean, **env}, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr, done.stderr
+    return done.stderr
+
+
 def config_file(folder: Path, text: str = FAST_GROUP) -> dict[str, str]:
     """The variable that names a file with these properties."""
     file = folder / "kafka.properties"

@@ -48,13 +48,7 @@ Exit codes:
 @options.project
 @kafka_config
 @options.topic
-@options.option(
-    "--response-topic",
-    default="res_predict",
-    envvar="RESPONSE_TOPIC",
-    metavar="NAME",
-    help="Response topic.  [env: RESPONSE_TOPIC; default: res_predict]",
-)
+@options.response_topic
 @options.option(
     "--subscription",
     "--group",

@@ -278,14 +278,17 @@ project = option(
 )
 """Declares --project."""
 
+response_topic = option(
+    "--response-topic",
+    default="res_predict",
+    envvar="RESPONSE_TOPIC",
+    metavar="NAME",
+    help="Response topic.  [env: RESPONSE_TOPIC; default: res_predict]",
+)
+"""Declares --response-topic."""
+
 receiving = together(
-    option(
-        "--response-topic",
-        default="res_predict",
-        envvar="RESPONSE_TOPIC",
-        metavar="NAME",
-        help="Response topic.  [env: RESPONSE_TOPIC; default: res_predict]",
-    ),
+    response_topic,
     option(
         "--subscription",
         "--group",

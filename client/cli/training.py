@@ -64,13 +64,7 @@ _common = options.together(
         metavar="NAME",
         help="Topic of training requests.  [env: TRAIN_TOPIC; default: req_train]",
     ),
-    options.option(
-        "--response-topic",
-        default="res_predict",
-        envvar="RESPONSE_TOPIC",
-        metavar="NAME",
-        help="Response topic.  [env: RESPONSE_TOPIC; default: res_predict]",
-    ),
+    options.response_topic,
 )
 
 

@@ -36,13 +36,7 @@ Exit codes:
 @options.project
 @pubsub_only
 @options.topic
-@options.option(
-    "--response-topic",
-    default="res_predict",
-    envvar="RESPONSE_TOPIC",
-    metavar="NAME",
-    help="Response topic.  [env: RESPONSE_TOPIC; default: res_predict]",
-)
+@options.response_topic
 @options.option(
     "--dead-letters",
     default="dead_predict-sub",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from functions.kafka.message_headers import headers_of
 from tests.certificate import write_certificate
 from tests.conftest import ROOT
 from tests.kafka_broker import KafkaTopics
-from tests.kafka_worker import COMMAND, config_file, kafka_worker
+from tests.kafka_worker import config_file, ended_worker, kafka_worker
 from tests.samples import encoded
 from tests.secure_kafka import Right, SecureKafka, secure_broker
 
@@ -73,13 +72,9 @@ def file_of(folder: Path, properties: Mapping[str, str]) -> dict[str, str]:
 
 def failed_start(env: Mapping[str, str], properties: Mapping[str, str]) -> str:
     """What a worker logs that ends by itself, without a password."""
-    clean = {name: value for name, value in os.environ.items() if name != "GOOGLE_CLOUD_PROJECT"}
-    done = subprocess.run(
-        COMMAND, cwd=ROOT, env={**clean, **env}, capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode in (1, 2) and "Traceback" not in done.stderr, done.stderr
-    assert properties["sasl.password"] not in done.stderr
-    return done.stderr
+    said = ended_worker(env)
+    assert properties["sasl.password"] not in said
+    return said
 
 
 @pytest.mark.parametrize("kind", WORKERS)
