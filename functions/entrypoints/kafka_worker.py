@@ -138,7 +138,9 @@ def _build(settings: Settings, executor: Executor) -> Handler:
     publish = _producer().publish
     comparisons = KafkaComparisons(settings.comparison_topic, publish)
     publishers = bootstrap.Publishers(KafkaResponses(names.responses, publish), comparisons.publish)
-    return bootstrap.handler(executor, publishers)
+    handler = bootstrap.handler(executor, publishers)
+    _producer().backlog = handler.pipeline.models.backlog_s
+    return handler
 
 
 main = Worker(log, _build, consuming).main

@@ -6,7 +6,6 @@ third of the time of the scoring threads. Here a single message is sent at once.
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,21 +21,13 @@ from functions.messages.comparison import Comparison, comparison_attributes, enc
 from functions.messages.contract import Response, encode_response, response_attributes
 from functions.messages.response_list import encode_lists
 from functions.runtime.futures import all_of
+from functions.runtime.gathering import Backlog, Gathering, no_backlog
 from functions.runtime.supervised import Supervisor
 
 PUBLISH_RETRY_S = 30.0
 """Seconds for which a call is retried. A message that fails then is nacked, and its redelivery is answered."""
 
 _RETRY = Retry(timeout=PUBLISH_RETRY_S)
-
-GATHER_S = 0.01
-"""Seconds between calls under load. A message may wait that long for others."""
-
-LONGEST_GATHER_S = 0.05
-"""Maximum seconds between calls while images wait to be scored, because each call takes CPU time from them."""
-
-MAX_MESSAGES, MAX_BYTES = 100, 1_000_000
-"""Maximum messages and bytes of a call, as in the batches of Google's client."""
 
 _SENDERS = 4
 """Maximum concurrent calls."""
@@ -66,15 +57,6 @@ class Send(Protocol):
     def __call__(self, messages: Sequence[Message], /) -> Sequence[str]: ...
 
 
-Backlog = Callable[[], float]
-"""Returns the seconds until the images that wait are scored."""
-
-
-def no_backlog() -> float:
-    """No image waits."""
-    return 0.0
-
-
 class BatchPublisher:
     """Publishes messages. Callable from any thread. `start` starts its threads, which end with the process."""
 
@@ -85,10 +67,10 @@ class BatchPublisher:
         backlog: Backlog = no_backlog,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._send, self._backlog, self._sleep = send, backlog, sleep
-        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._gathering = threading.Lock()
-        self._latest, self._several = -LONGEST_GATHER_S, False
+        self._send, self._one_at_a_time = send, threading.Lock()
+        self._messages = Gathering[Message](
+            lambda message: len(message.data), lambda message: message.waited, backlog, sleep
+        )
         for number in range(_SENDERS):
             start(f"publisher-{number}", self._run)
 
@@ -98,31 +80,14 @@ class BatchPublisher:
         `waited`: a thread waits for it, so the message is sent without waiting for others.
         """
         message = Message(data, attributes, waited)
-        self._messages.put(message)
+        self._messages.add(message)
         return message.sent
 
     def _run(self) -> None:
         while True:
-            with self._gathering:  # one thread at a time: two would each get half a batch
-                messages = self._gather()
+            with self._one_at_a_time:  # two threads would each get half a batch
+                messages = self._messages.next()
             self._deliver(messages)
-
-    def _gather(self) -> list[Message]:
-        messages = [self._messages.get()]
-        if not messages[0].waited and (self._several or not self._messages.empty()):
-            self._wait(GATHER_S)
-            self._wait(min(LONGEST_GATHER_S, self._backlog()))
-        size = len(messages[0].data)
-        while len(messages) < MAX_MESSAGES and size < MAX_BYTES and not self._messages.empty():
-            messages.append(self._messages.get())
-            size += len(messages[-1].data)
-        self._latest, self._several = time.monotonic(), len(messages) > 1
-        return messages
-
-    def _wait(self, gather_s: float) -> None:
-        early_s = self._latest + gather_s - time.monotonic()
-        if early_s > 0:
-            self._sleep(early_s)
 
     def _deliver(self, messages: Sequence[Message]) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ from functions.messages.comparison import Comparison, comparison_attributes, enc
 from functions.messages.contract import Response, encode_response, response_attributes
 from functions.messages.response_list import encode_lists
 from functions.runtime.futures import all_of
+from functions.runtime.gathering import Backlog, Gathering, no_backlog
 from functions.runtime.supervised import Supervisor
 
 PUBLISH_RETRY_S = 30
@@ -24,6 +25,7 @@ POLL_S = 0.2
 """Seconds between looks at whether the publisher was closed."""
 
 DEFAULTS: dict[str, Any] = {
+    "linger.ms": 1,  # messages are gathered before
     "delivery.timeout.ms": 1000 * PUBLISH_RETRY_S,
     "message.max.bytes": MAX_MESSAGE_BYTES,
     "queue.buffering.max.kbytes": 65_536,
@@ -61,36 +63,56 @@ Publish = Callable[[OutMessage], Future[str]]
 """Publishes a message; returns at once. The future ends with the message's place once the brokers have it, or fails."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Outgoing:
+    """A message that waits to be sent. `published` ends once the brokers have it, or fails."""
+
+    message: OutMessage
+    published: Future[str] = field(default_factory=Future)
+
+    def produce(self, producer: Any) -> None:
+        try:
+            self.message.produce(producer, self._delivered)
+        except (BufferError, library().KafkaException) as exc:
+            self.published.set_exception(NotPublished(f"{sentence_of(exc)} (topic {self.message.topic})"))
+
+    def _delivered(self, error: Any, sent: Any) -> None:
+        if error:
+            self.published.set_exception(NotPublished(f"{error.str()} (topic {self.message.topic})"))
+        else:
+            self.published.set_result(f"{sent.topic()}/{sent.partition()}/{sent.offset()}")
+
+
 class TopicProducer:
-    """Publishes with an idempotent producer, which is built at the first message. Callable from any thread."""
+    """Publishes with an idempotent producer, which is built at the first message. Callable from any thread.
+
+    Under load messages leave together, because each call costs the brokers as much as several messages. `backlog`: as
+    of Gathering.
+    """
 
     def __init__(self, properties: Mapping[str, Any], supervisor: Supervisor) -> None:
+        self.backlog: Backlog = no_backlog
         self._properties, self._supervisor = properties, supervisor
         self._closed, self._building = threading.Event(), threading.Lock()
+        self._messages = Gathering[_Outgoing | None](
+            lambda waits: len(waits.message.value or b"") if waits else 0, backlog=lambda: self.backlog()
+        )
 
     def publish(self, message: OutMessage) -> Future[str]:
         """Return at once; the future ends once the brokers have the message, or fails with NotPublished."""
-        published: Future[str] = Future()
-
-        def delivered(error: Any, sent: Any) -> None:
-            if error:
-                published.set_exception(NotPublished(f"{error.str()} (topic {message.topic})"))
-            else:
-                published.set_result(f"{sent.topic()}/{sent.partition()}/{sent.offset()}")
-
+        outgoing = _Outgoing(message)
         with self._building:
-            producer = self._producer
-        try:
-            message.produce(producer, delivered)
-        except (BufferError, library().KafkaException) as exc:
-            published.set_exception(NotPublished(f"{sentence_of(exc)} (topic {message.topic})"))
-        return published
+            _ = self._producer  # built now, for an error that names a wrong setting
+        self._messages.add(outgoing)
+        return outgoing.published
 
     def close(self, timeout_s: float) -> None:
         """Wait for the messages that are under way."""
-        self._closed.set()
         if "_producer" in vars(self):
+            self._messages.add(None)
+            self._sender.join(timeout_s)
             self._producer.flush(timeout_s)
+        self._closed.set()
 
     @cached_property
     def _producer(self) -> Any:
@@ -100,7 +122,15 @@ class TopicProducer:
             while not self._closed.is_set():
                 made.poll(POLL_S)
 
+        def send() -> None:
+            while True:
+                for outgoing in self._messages.next():
+                    if not outgoing:
+                        return
+                    outgoing.produce(made)
+
         self._supervisor.start("kafka-publisher", poll)
+        self._sender = self._supervisor.start("kafka-sender", send)
         return made
 
 

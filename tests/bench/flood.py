@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import multiprocessing
 import queue
+import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.synchronize import Semaphore
+from typing import Any
 
 import grpc
-from google.pubsub_v1 import PublisherClient, StreamingPullRequest, SubscriberClient
+from google.api_core.exceptions import Cancelled
+from google.pubsub_v1 import PublisherClient, StreamingPullRequest, StreamingPullResponse, SubscriberClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
@@ -26,11 +29,15 @@ _UNDER_WAY = 10
 
 _TENTHS = 10
 
+_PATIENCE_S = 30.0
+"""Seconds without a message after which a server has stopped delivering."""
+
 
 def flood(host: str, size: int, count: int, mark: Callable[[], None] = lambda: None) -> float:
     """Messages of `size` bytes a second, from request to acknowledgement, the first tenth left out.
 
-    `mark` is called after each tenth. Publisher and subscriber are two processes.
+    `mark` is called after each tenth. Publisher and subscriber are two processes. Raises TimeoutError when nothing
+    arrives for _PATIENCE_S.
     """
     batch = max(1, min(_BATCH, _BATCH_BYTES // size))
     name = uuid.uuid4().hex
@@ -60,7 +67,7 @@ def _drain(
     stream = subscriber.streaming_pull(requests=iter(requests.get, None))
     heard: set[str] = set()
     moments: list[float] = []
-    for response in stream:
+    for response in _Patient(stream):
         received = response.received_messages
         requests.put(StreamingPullRequest(ack_ids=[each.ack_id for each in received]))
         new = {each.message.message_id for each in received} - heard  # a duplicate frees no slot
@@ -74,7 +81,30 @@ def _drain(
                 requests.put(None)
                 stream.cancel()
                 return moments
-    raise RuntimeError(f"the stream ended after {len(heard)} of {count} messages")
+    raise TimeoutError(f"nothing arrived for {_PATIENCE_S:g} s after {len(heard)} of {count} messages")
+
+
+class _Patient:
+    """The responses of a stream, until none comes for _PATIENCE_S."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._last, self._ended = stream, time.monotonic(), threading.Event()
+
+    def __iter__(self) -> Iterator[StreamingPullResponse]:
+        threading.Thread(target=self._watch, daemon=True).start()
+        try:
+            for response in self._stream:
+                self._last = time.monotonic()
+                yield response
+        except Cancelled:
+            return  # it was silent
+        finally:
+            self._ended.set()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(1.0):
+            if time.monotonic() - self._last > _PATIENCE_S:
+                self._stream.cancel()
 
 
 def _publish(host: str, topic: str, size: int, count: int, batch: int, slots: Semaphore) -> None:

@@ -20,6 +20,7 @@ _OUTSTANDING, _OUTSTANDING_BYTES = 1000, 3_000_000
 """Under way at most."""
 
 _PATIENCE_S = 30.0
+"""Seconds without a message after which a broker has stopped delivering."""
 
 
 class Traffic:
@@ -67,7 +68,8 @@ class Traffic:
         due = {number: start + place / per_s for place, number in enumerate(self._next(count))}
         for number, moment in due.items():
             time.sleep(max(0.0, moment - time.perf_counter()))
-            self._slots.acquire()
+            if not self._slots.acquire(timeout=_PATIENCE_S):
+                raise TimeoutError(f"nothing was heard for {_PATIENCE_S:g} s")
             self._publisher.publish(self._topic, _data(number, self._size))
         self._wait(count)
         return sorted(1000 * (self._heard[number] - moment) for number, moment in due.items())

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.fault_plan import FaultPlan
+from infra.local.fault_plan import FaultInjector, FaultPlan
 from infra.local.storage.server import StorageServer
 from tests.kafka_broker import Broker, KafkaTopics, broker
 from tests.kafka_worker import kafka_worker
 from tests.samples import encoded
+from tests.storage_bucket import new_bucket
 
 IMAGE = encoded()
 LARGE = encoded("JPEG", (1600, 1200), "RGB")
@@ -37,7 +38,9 @@ def share(short_locks: Broker) -> KafkaTopics:
     return topics
 
 
-def test_more_workers_than_partitions_answer_what_waited_before_them(share: KafkaTopics, tmp_path: Path) -> None:
+def test_more_workers_than_partitions_answer_what_waited_before_them(kafka_bootstrap: str, tmp_path: Path) -> None:
+    share = KafkaTopics(kafka_bootstrap, partitions=1)
+    share.create()
     wanted = {f"r{number}" for number in range(300)}
     share.send(dict.fromkeys(sorted(wanted), LARGE), top_k="1")
     with ExitStack() as stack:
@@ -58,17 +61,21 @@ def test_more_workers_than_partitions_answer_what_waited_before_them(share: Kafk
 
 
 def test_messages_that_take_longer_than_their_lock_are_answered_alike(share: KafkaTopics, tmp_path: Path) -> None:
-    wanted = {f"r{number}" for number in range(200)}
-    share.send(dict.fromkeys(sorted(wanted), LARGE))
-    env = {**share.env, **SHARE, "PULL_MAX_MESSAGES": "200", "MAX_BATCH_SIZE": "2"}
-    with kafka_worker(tmp_path / "log", env) as worker:
-        answered = share.answers(wanted, 90.0, 3.0)
-        assert {response.request_id for response in answered} == wanted
-        said = {(each.request_id, each.status, each.predictions) for each in answered}
-        assert len(said) == len(wanted), "a second response is the same as the first"
-        assert any(each.delivery_attempt > 1 for each in answered) or "locks have ended" in worker.text
-        assert not share.dead_letters(1, 1.0)
-        worker.stop()
+    wanted = {f"r{number}" for number in range(16)}
+    slow = FaultPlan(slow_reads=1.0, slow_s=1.5)  # longer than the lock, and shorter than the worker waits
+    with StorageServer() as storage, new_bucket(storage, "payloads") as bucket:
+        bucket.blob("shoe").upload_from_string(IMAGE)
+        storage.faults = FaultInjector(slow, "storage")
+        env = {**share.env, **SHARE, "ALLOWED_BUCKETS": "payloads", "STORAGE_EMULATOR_HOST": storage.url}
+        with kafka_worker(tmp_path / "log", env) as worker:
+            share.send(dict.fromkeys(sorted(wanted), b'{"image_uri": "gs://payloads/shoe"}'))
+            answered = share.answers(wanted, 90.0, 3.0)
+            assert {response.request_id for response in answered} == wanted
+            said = {(each.request_id, each.status, each.predictions) for each in answered}
+            assert len(said) == len(wanted), "a second response is the same as the first"
+            assert any(each.delivery_attempt > 1 for each in answered) or "locks have ended" in worker.text
+            assert not share.dead_letters(1, 1.0)
+            worker.stop()
 
 
 def test_a_dead_letter_is_there_before_its_message_is_rejected(share: KafkaTopics, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_the_time_between_deliveries_doubles_up_to_its_limit() -> None:
 
 def test_the_lowest_unfinished_offset_is_committed_with_what_is_finished_beyond() -> None:
     offsets = PartitionOffsets[str]()
-    assert offsets.position is None
+    assert PartitionOffsets[str]().position is None
     for offset in (5, 6, 9, 10):  # 7 and 8 are gone, as in a compacted topic
         assert offsets.begin(offset)
     assert (offsets.position, offsets.beyond) == (5, "")

@@ -8,15 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from functions.gcp.publisher import (
-    GATHER_S,
-    LONGEST_GATHER_S,
-    MAX_MESSAGES,
-    BatchPublisher,
-    IncompleteReply,
-    Message,
-    MessageRefused,
-)
+from functions.gcp.publisher import BatchPublisher, IncompleteReply, Message, MessageRefused
+from functions.runtime.gathering import GATHER_S, LONGEST_GATHER_S, MAX_MESSAGES
 from model.engines.micro_batcher import start_thread
 from tests.waiting import until
 
