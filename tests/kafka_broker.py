@@ -23,6 +23,7 @@ from functions.kafka.message_headers import headers_of
 from functions.messages.contract import Response
 from functions.messages.response_list import decode_responses
 from tests.conftest import absent, data_folder, require
+from tests.waiting import until
 
 PROGRAM = data_folder().parent / "kafka" / "broker"
 """Runs one broker: its --help tells how."""
@@ -173,6 +174,7 @@ class KafkaTopics:
         made = admin.create_topics([NewTopic(name, self.partitions, 1, config=LIMITS) for name in names])
         for creation in made.values():
             creation.result(30)
+        assert until(lambda: {*names} <= {*admin.list_topics(timeout=10).topics})  # not at once
 
     def send(self, requests: Mapping[str, bytes], **attributes: str) -> None:
         """Publish requests by their ids; returns once the broker has them."""

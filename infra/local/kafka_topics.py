@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -17,6 +18,7 @@ from typing import Any
 from functions.kafka.cluster_check import BrokerUnreachable, check_cluster
 from functions.kafka.connection import MAX_MESSAGE_BYTES, KafkaConfigError, library, properties, sentence_of
 from infra.local.topology import SHIPPED, Topic, Topology, TopologyError
+from model.text import listed
 
 PARTITIONS = 12
 """Partitions of a topic. They limit how many workers of a group handle requests at the same time; 12 is divisible by
@@ -27,6 +29,9 @@ RETRY = "-retry"
 
 _CREATE_S = 30.0
 """Seconds for the creation of all topics."""
+
+_SHOWN_S = 0.05
+"""Seconds between two looks at whether they are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,20 @@ def create(
         except kafka.KafkaException as exc:
             if exc.args[0].code() != kafka.KafkaError.TOPIC_ALREADY_EXISTS:
                 raise BrokerUnreachable(f"the topic {name} cannot be created: {sentence_of(exc)}") from None
+    _wait_until_shown(admin, created)
     return created
+
+
+def _wait_until_shown(admin: Any, names: Sequence[str]) -> None:
+    """Wait until the brokers show these topics: they answer a creation some milliseconds earlier.
+
+    Raises BrokerUnreachable.
+    """
+    until = time.monotonic() + _CREATE_S
+    while missing := set(names) - set(admin.list_topics(timeout=_CREATE_S).topics):
+        if time.monotonic() > until:
+            raise BrokerUnreachable(f"the brokers do not show the new topics {listed(missing)}")
+        time.sleep(_SHOWN_S)
 
 
 def _parser() -> argparse.ArgumentParser:
