@@ -23,7 +23,7 @@ from functions.kafka.message_headers import headers_of
 from functions.messages.contract import Response
 from functions.messages.response_list import decode_responses
 from tests.conftest import absent, data_folder, require
-from tests.waiting import until
+from tests.kafka_topics import create_all
 
 PROGRAM = data_folder().parent / "kafka" / "broker"
 """Runs one broker: its --help tells how."""
@@ -171,10 +171,7 @@ class KafkaTopics:
 
         admin = AdminClient({**self.properties, "bootstrap.servers": self.bootstrap})
         names = (self.requests, f"{self.requests}-retry", self.responses, self.dead)
-        made = admin.create_topics([NewTopic(name, self.partitions, 1, config=LIMITS) for name in names])
-        for creation in made.values():
-            creation.result(30)
-        assert until(lambda: {*names} <= {*admin.list_topics(timeout=10).topics})  # not at once
+        create_all(admin, [NewTopic(name, self.partitions, 1, config=LIMITS) for name in names])
 
     def send(self, requests: Mapping[str, bytes], **attributes: str) -> None:
         """Publish requests by their ids; returns once the broker has them."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from tests.waiting import until
 
 PARTITIONS = 4
@@ -12,6 +15,12 @@ def create(bootstrap: str, *names: str, **settings: str) -> None:
     from confluent_kafka.admin import AdminClient, NewTopic
 
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    for done in admin.create_topics([NewTopic(name, PARTITIONS, 1, config=settings) for name in names]).values():
-        done.result(10)
-    assert until(lambda: {*names} <= {*admin.list_topics(timeout=10).topics})
+    create_all(admin, [NewTopic(name, PARTITIONS, 1, config=settings) for name in names])
+
+
+def create_all(admin: Any, topics: Sequence[Any]) -> None:
+    """Create topics, and return once the brokers show them."""
+    created = admin.create_topics(topics)
+    for done in created.values():
+        done.result(30)
+    assert until(lambda: {*created} <= {*admin.list_topics(timeout=10).topics})

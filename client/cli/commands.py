@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 _MAX_PREFIX_BYTES = 512
 """Bytes of --prefix in UTF-8: half of what Cloud Storage allows for an object's name."""
 
+_SUBMIT_EXIT_CODES = """\b
+Exit codes:
+  0    every image was sent
+  1    some images were not sent
+  2    wrong usage
+  130  interrupted with Ctrl-C"""
+
 
 @click.command(cls=options.Command, epilog=options.IMAGE_EXIT_CODES)
 @sending
@@ -54,7 +61,7 @@ def publish(environ: Mapping[str, str], /, **given: Any) -> int:
     return publish_job(environ, given)
 
 
-@click.command(cls=options.Command, epilog=options.SUBMIT_EXIT_CODES)
+@click.command(cls=options.Command, epilog=_SUBMIT_EXIT_CODES)
 @sending
 @gathering
 @place

@@ -30,13 +30,6 @@ EXPLANATIONS = Path("explanations")
 RENAMED = {f"DOOR_{name}": f"ENDPOINT_{name}" for name in ("URL", "TOKEN")}
 """Environment variables of versions before 1.0.0, and their names since then."""
 
-SUBMIT_EXIT_CODES = """\b
-Exit codes:
-  0    every image was sent
-  1    some images were not sent
-  2    wrong usage
-  130  interrupted with Ctrl-C"""
-
 IMAGE_EXIT_CODES = """\b
 Exit codes:
   0    every image has its labels

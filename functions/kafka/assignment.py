@@ -110,10 +110,10 @@ class Assignment:
         the committed offset.
         """
         name = message.topic(), message.partition()
-        found = self.partitions([name])
-        if not found:
+        with self._changed:
+            partition = self._partitions.get(name)
+        if not partition:
             return None
-        [partition] = found
         if not partition.is_read:  # so no other thread has a message of it
             partition.offsets, partition.is_read = PartitionOffsets(earlier(*name)), True
         with self._changed:

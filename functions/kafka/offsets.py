@@ -69,7 +69,7 @@ class PartitionOffsets(Generic[T]):
             self.position = max(self.position or 0, offset)
 
     def unfinished(self, end: int) -> int:
-        """How many messages before the offset `end` are not finished, or none but markers."""
+        """How many offsets before `end` are not finished; those of markers count, too."""
         return 0 if self.position is None else max(0, end - self.position - len(self._finished))
 
     def drop(self) -> list[T]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -108,10 +109,11 @@ class TopicProducer:
 
     def close(self, timeout_s: float) -> None:
         """Wait for the messages that are under way."""
+        until = time.monotonic() + timeout_s
         if "_producer" in vars(self):
             self._messages.add(None)
             self._sender.join(timeout_s)
-            self._producer.flush(timeout_s)
+            self._producer.flush(max(0.0, until - time.monotonic()))
         self._closed.set()
 
     @cached_property

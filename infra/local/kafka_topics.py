@@ -18,7 +18,6 @@ from typing import Any
 from functions.kafka.cluster_check import BrokerUnreachable, check_cluster
 from functions.kafka.connection import MAX_MESSAGE_BYTES, KafkaConfigError, library, properties, sentence_of
 from infra.local.topology import SHIPPED, Topic, Topology, TopologyError
-from model.text import listed
 
 PARTITIONS = 12
 """Partitions of a topic. They limit how many workers of a group handle requests at the same time; 12 is divisible by
@@ -30,8 +29,8 @@ RETRY = "-retry"
 _CREATE_S = 30.0
 """Seconds for the creation of all topics."""
 
-_SHOWN_S = 0.05
-"""Seconds between two looks at whether they are there."""
+_SHOWN_S, _POLL_S = 5.0, 0.05
+"""Seconds until the brokers show them, and between two looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +97,16 @@ def create(
 
 
 def _wait_until_shown(admin: Any, names: Sequence[str]) -> None:
-    """Wait until the brokers show these topics: they answer a creation some milliseconds earlier.
+    """Wait until the brokers show these topics, some milliseconds after their creation.
 
-    Raises BrokerUnreachable.
+    After _SHOWN_S they are taken for topics that this user may create and not describe. Raises BrokerUnreachable.
     """
-    until = time.monotonic() + _CREATE_S
-    while missing := set(names) - set(admin.list_topics(timeout=_CREATE_S).topics):
-        if time.monotonic() > until:
-            raise BrokerUnreachable(f"the brokers do not show the new topics {listed(missing)}")
-        time.sleep(_SHOWN_S)
+    until = time.monotonic() + _SHOWN_S
+    try:
+        while set(names) - set(admin.list_topics(timeout=_CREATE_S).topics) and time.monotonic() < until:
+            time.sleep(_POLL_S)
+    except library().KafkaException as exc:
+        raise BrokerUnreachable(f"the new topics cannot be listed: {sentence_of(exc)}") from None
 
 
 def _parser() -> argparse.ArgumentParser:
