@@ -52,7 +52,7 @@ def absent(reason: str) -> None:
     """Skip on a developer's machine, fail under CI."""
     if os.environ.get("CI"):
         pytest.fail(f"{reason} (a failure under CI)")
-    pytest.skip(reason)
+    pytest.skip(reason)  # noqa: TID251
 
 
 def require(module: str) -> None:

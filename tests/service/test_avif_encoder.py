@@ -23,7 +23,7 @@ def test_good_files_of_another_encoder_are_read(options: list[str], tmp_path: Pa
     drawn("RGBA", 256).save(tmp_path / "a.png")
     command = ["avifenc", "-s", "10", *options, "a.png", "a.avif"]
     if subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode:
-        pytest.skip("this avifenc has no such option")
+        pytest.skip("this avifenc has no such option")  # noqa: TID251
     data = (tmp_path / "a.avif").read_bytes()
     assert coded_pixels(data) == 2 * 256 * 256
     assert decode_image(data, Limits()).size == (256, 256)

@@ -18,6 +18,7 @@ from client.results.request_tracker import Outcome
 from client.results.result_files import ENDINGS, ResultFiles, open_writer, open_writers, read_distinct, read_records
 from functions.messages.contract import Error, Model, Response, Source, Timing
 from model.labels import Prediction
+from tests.conftest import absent
 
 EVIL = "=cmd|'/c calc'!A0\"\r\n,\t\x1b[31m\u202e靴.png"
 MODEL = Model("fashion", "1.0", "sha256:" + "a" * 64, "litert")
@@ -191,7 +192,7 @@ def test_a_full_disk_is_reported_and_the_rest_goes_on(
 ) -> None:
     full, good = Path("/dev/full"), tmp_path / "good.csv"
     if not full.exists():
-        pytest.skip("this system has no /dev/full")
+        absent("this system has no /dev/full")
     link = tmp_path / "full.jsonl"
     os.symlink(full, link)
     writers = {good: open_writer(good, unexpected)}
