@@ -6,16 +6,13 @@ Used by `make deploy`, before it creates the worker, and by the local twin.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
+from model.artifact import SHIPPED
 from model.artifact.load import read_artifact
 from model.errors import RegistryError
 from model.registry.aliases import STABLE, Alias
 from model.registry.names import ModelRef, parse_ref
 from model.registry.registry import Registry, now
-
-SHIPPED = Path(__file__).resolve().parents[1] / "model" / "artifacts" / "fashion-mnist"
-"""The artifact that is pushed where its model has no version yet."""
 
 
 class AliasesMissing(RegistryError):

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 from client.gcp import UsageError
 from client.text import printable
 from client.web.registry import PageRegistry
-from client.web.settings import SHIPPED, Settings
+from client.web.settings import Settings
 from client.web.worker_state import objects_of, read_ready, text_of
+from model.artifact import SHIPPED
 from model.errors import ArtifactError
 from model.registry.aliases import STABLE
 from model.registry.card import Card, card_of_artifact, card_of_version

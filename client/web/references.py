@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from client.gcp import UsageError
 from client.text import SendError, printable
 from client.web.registry import PageRegistry
-from client.web.settings import SHIPPED
+from model.artifact import SHIPPED
 from model.errors import ArtifactError, NotRegistered
 from model.text import quoted
 

@@ -8,7 +8,6 @@ import socket
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from client.api.options import request_options
 from client.gcp import Cloud, UsageError
@@ -23,9 +22,6 @@ MAX_IMAGE_BYTES = 20_000_000
 
 MAX_DROP_IMAGES, MAX_DROP_BYTES = 500, 500_000_000
 """Images, and bytes in all, that are dropped or chosen at once."""
-
-SHIPPED = Path(__file__).resolve().parents[2] / "model" / "artifacts" / "fashion-mnist"
-"""The artifact that a worker serves where nothing else is set."""
 
 MARK = {"web": True}
 """The selection of the jobs that the page makes."""

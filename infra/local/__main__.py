@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from client.loopback import has_proxy, without_proxy
-from functions.kafka.cluster_check import BrokerUnreachable
-from functions.kafka.connection import KafkaConfigError
-from infra.local import arguments, pretrained, runs
+from infra.local import arguments, runs
 from infra.local.child import ChildFailed
 from infra.local.command_line import parser
 from infra.local.fault_plan import FaultPlan, FaultPlanError
@@ -27,15 +25,13 @@ from infra.local.page import Page
 from infra.local.ports import is_loopback
 from infra.local.topology import Topology, TopologyError
 from infra.local.twin import Twin
+from model.artifact import SHIPPED
 from model.errors import RegistryError
 
 # Allocated objects between two garbage collections. Few objects become garbage, and retained messages are many.
 _COLLECT_EVERY = 10_000
 
-_FAILURES = (
-    *(ChildFailed, NoEmulator, TopologyError, FaultPlanError, RegistryError, OSError),
-    *(NoKafka, KafkaConfigError, BrokerUnreachable),
-)
+_FAILURES = (ChildFailed, NoEmulator, NoKafka, TopologyError, FaultPlanError, RegistryError, OSError)
 
 
 def main(argv: Sequence[str] | None = None, *, program: str = "python -m infra.local") -> int:
@@ -47,9 +43,17 @@ def main(argv: Sequence[str] | None = None, *, program: str = "python -m infra.l
         return int(_RUN[options.command](options, began))
     except KeyboardInterrupt:
         return 0
-    except _FAILURES as exc:
+    except (*_FAILURES, *_kafka_failures()) as exc:
         _say(f"error: {exc}")
         return 1
+
+
+def _kafka_failures() -> tuple[type[Exception], ...]:
+    """Errors of a Kafka cluster, imported after a failure: a start without Kafka needs no client of it."""
+    from functions.kafka.cluster_check import BrokerUnreachable
+    from functions.kafka.connection import KafkaConfigError
+
+    return KafkaConfigError, BrokerUnreachable
 
 
 def _up(options: argparse.Namespace, began: float) -> int:
@@ -59,6 +63,8 @@ def _up(options: argparse.Namespace, began: float) -> int:
         if options.registry or options.models:
             _say("error: --pretrained is given with --registry or --models; give it alone, or these without it")
             return 2
+        from infra.local import pretrained  # imported here, because it loads numpy
+
         options.registry, options.models = str(pretrained.REGISTRY), pretrained.MODELS
         pretrained.import_all(options.pretrained, options.registry)
     on_kafka = options.broker == "kafka"
@@ -87,34 +93,42 @@ def _up(options: argparse.Namespace, began: float) -> int:
         retrain=options.retrain,
         signing_keys=options.signing_keys,
     )
-    with twin, runs.written(twin.env), _page(options, twin) as page:
-        if on_kafka:
-            _say(f"kafka    {twin.env['PREDICTIONS_BROKER']}")
-        _say(f"pubsub   {twin.pubsub_host}  ({options.pubsub}; REST and gcloud: http://{twin.pubsub_host}/)")
-        _say(f"storage  {twin.storage_url}  (signed URLs {_checked(options.signing_keys)})")
-        if options.worker != "none":
-            how = "consumes Kafka's topics" if on_kafka else twin.worker_url or "pulls"
-            _say(f"worker   {how}  (output in {_short(twin.log_path)})")
-        if options.registry:
-            _say(f"models   {options.models} of {options.registry}")
-        if options.retrain:
-            _say(f"training on images below {options.retrain}  (output in {_short(twin.training_log_path)})")
+    with contextlib.ExitStack() as stack:
+        page = stack.enter_context(_page(options, twin))  # first, as both start at the same time
+        stack.enter_context(twin)
+        stack.enter_context(runs.written(twin.env))
         if page:
-            _say(f"page     {page.url}")
-        if twin.jwks_url:
-            _say(f"keys     {twin.jwks_url}  (public keys of push tokens)")
-        _warn(options.host)
+            stack.enter_context(page.ready())
+        _describe(options, twin, page)
         _say(f"ready in {time.monotonic() - began:.1f} s. Ctrl-C stops it. In another terminal:")
         _say(f'  eval "$({_short(Path(sys.executable))} -m infra.local up --env)"')
         _wait(twin.check, page.check if page else lambda: None)
 
 
+def _describe(options: argparse.Namespace, twin: Twin, page: Page | None) -> None:
+    """Say where everything is."""
+    if options.broker == "kafka":
+        _say(f"kafka    {twin.env['PREDICTIONS_BROKER']}")
+    _say(f"pubsub   {twin.pubsub_host}  ({options.pubsub}; REST and gcloud: http://{twin.pubsub_host}/)")
+    _say(f"storage  {twin.storage_url}  (signed URLs {_checked(options.signing_keys)})")
+    if options.worker != "none":
+        how = "consumes Kafka's topics" if options.broker == "kafka" else twin.worker_url or "pulls"
+        _say(f"worker   {how}  (output in {_short(twin.log_path)})")
+    if options.registry:
+        _say(f"models   {options.models} of {options.registry}")
+    if options.retrain:
+        _say(f"training on images below {options.retrain}  (output in {_short(twin.training_log_path)})")
+    if page:
+        _say(f"page     {page.url}")
+    if twin.jwks_url:
+        _say(f"keys     {twin.jwks_url}  (public keys of push tokens)")
+    _warn(options.host)
+
+
 def _page(options: argparse.Namespace, twin: Twin) -> contextlib.AbstractContextManager[Page | None]:
     if options.no_page or options.broker == "kafka":  # the page sends to Pub/Sub
         return contextlib.nullcontext()
-    from client.web.settings import SHIPPED as SHIPPED_MODEL
-
-    served = {} if options.registry else {"ARTIFACT": os.environ.get("ARTIFACT") or str(SHIPPED_MODEL)}
+    served = {} if options.registry else {"ARTIFACT": os.environ.get("ARTIFACT") or str(SHIPPED)}
     return Page(served | twin.env, twin.log_path.with_name("page.log"), options.host, options.page_port)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -22,9 +23,10 @@ _START_S = 60.0
 
 
 class Page:
-    """Serves the page from the block's begin to its end; a context manager. A `port` 0 takes a free one.
+    """Serves the page; a context manager, which starts its process and stops it. A `port` 0 takes a free one.
 
-    Raises ChildFailed when it does not start, and OSError when the port is taken.
+    The page needs the rest of the twin only when something is sent, so it may start first: see `ready`. Raises
+    ChildFailed when it does not start, and OSError when the port is taken.
     """
 
     def __init__(self, env: Mapping[str, str], log: Path, host: str = LOOPBACK, port: int = 0) -> None:
@@ -37,22 +39,25 @@ class Page:
         return f"http://{reachable(self._host)}:{self._port}/"
 
     def __enter__(self) -> Self:
-        at = reachable(self._host)
-        if listens(self._port, at):
+        if listens(self._port, reachable(self._host)):
             raise OSError(f"the page cannot be at {self.url}; the port is taken")
         command = [sys.executable, "-m", "client", "web", "--host", self._host, "--port", str(self._port)]
         environment = {**os.environ, **without_proxy(os.environ), **self._env}
         self._child = Child("page", command, log=self._log, cwd=ROOT, env=environment)
-        try:
-            self._wait(at)
-        except BaseException:
-            self._child.stop()
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._child:
             self._child.stop()
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """A block that begins when the page listens, and ends with it: before what it sends to is stopped."""
+        self._wait(reachable(self._host))
+        try:
+            yield
+        finally:
+            self.__exit__()
 
     def check(self) -> None:
         """Raise ChildFailed when the page has ended."""

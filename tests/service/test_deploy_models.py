@@ -11,7 +11,7 @@ from google.cloud import storage
 
 from infra.deploy.__main__ import main
 from infra.local.storage.server import StorageServer
-from infra.served_models import SHIPPED
+from model.artifact import SHIPPED
 from model.registry.registry import Registry
 from tests.registry_models import NAME, push, seal, set_alias, variant
 from tests.tools import BASE, DEPLOYED, Tools

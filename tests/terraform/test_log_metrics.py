@@ -11,7 +11,7 @@ import pytest
 
 from client.__main__ import main
 from infra.local.twin import Twin
-from infra.served_models import SHIPPED
+from model.artifact import SHIPPED
 from model.registry.registry import Registry
 from tests.registry_models import NAME, altered, set_alias
 from tests.waiting import until
