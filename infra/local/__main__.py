@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from client.loopback import has_proxy, without_proxy
+from functions.runtime.memory_tuning import release_large_blocks
 from infra.local import arguments, runs
 from infra.local.child import ChildFailed
 from infra.local.command_line import parser
@@ -93,6 +94,7 @@ def _up(options: argparse.Namespace, began: float) -> int:
         retrain=options.retrain,
         signing_keys=options.signing_keys,
     )
+    release_large_blocks()
     with contextlib.ExitStack() as stack:
         page = stack.enter_context(_page(options, twin))  # first, as both start at the same time
         stack.enter_context(twin)
@@ -135,6 +137,7 @@ def _page(options: argparse.Namespace, twin: Twin) -> contextlib.AbstractContext
 def _pubsub(options: argparse.Namespace, _: float) -> NoReturn:
     from infra.local.pubsub.server import PubsubServer
 
+    release_large_blocks()
     with PubsubServer(
         options.port, host=options.host, fault_plan=_fault_plan(options), data_dir=options.data_dir
     ) as server:

@@ -51,6 +51,14 @@ def test_the_push_worker_starts_without_what_its_first_response_does_not_need(ro
     assert done.stdout.strip() == "[]"
 
 
+def test_the_twin_starts_without_what_only_some_of_its_options_need(root: Path) -> None:
+    unused = "{'functions.kafka.connection', 'google.cloud.storage', 'model.registry.registry', 'numpy', 'uvicorn'}"
+    modules = "infra.local.__main__, infra.local.admin, infra.local.pubsub.server, infra.local.storage.server"
+    code = f"import sys, {modules}; print(sorted({unused} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize(
     "module", ["functions.main", "functions.entrypoints.pull_worker", "functions.entrypoints.server"]
 )
