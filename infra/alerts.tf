@@ -78,8 +78,8 @@ locals {
         severity = "ERROR"
         for      = "0s"
         every    = 60
-        logs     = var.compute == "kafka" ? local.buried : "${local.outcomes} AND jsonPayload.outcome=\"nacked\""
-        query    = join(" or ", concat(["${local.waiting.num_undelivered_messages.dead_letters} > 0"], var.compute == "kafka" ? ["${local.kafka.buried} > 0"] : []))
+        logs     = var.compute == "kafka" ? local.kafka_dead_letters : "${local.outcomes} AND jsonPayload.outcome=\"nacked\""
+        query    = join(" or ", concat(["${local.waiting.num_undelivered_messages.dead_letters} > 0"], var.compute == "kafka" ? ["${local.kafka.dead_letters} > 0"] : []))
       }
       errors = {
         is       = "too many requests fail because of the service"

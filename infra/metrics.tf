@@ -36,7 +36,7 @@ locals {
     lag      = "Messages of the assigned partitions that are not finished, by topic, once a minute."
     finished = "Messages that were finished since the line before, by topic."
   } : {}
-  buried = "${local.lines} AND jsonPayload.logger=\"functions.kafka.deliveries\" AND jsonPayload.message=\"dead letter\""
+  kafka_dead_letters = "${local.lines} AND jsonPayload.logger=\"functions.kafka.deliveries\" AND jsonPayload.message=\"dead letter\""
 
   scores = var.score_metrics ? {
     score          = "Best score of successful requests, by label."
@@ -156,13 +156,13 @@ resource "google_logging_metric" "consumed" {
 }
 
 # Kafka keeps no count of the dead letters that wait.
-resource "google_logging_metric" "buried" {
+resource "google_logging_metric" "kafka_dead_letters" {
   count = var.compute == "kafka" ? 1 : 0
 
   project     = var.project_id
   name        = "${local.prefix}prediction-kafka-dead-letters"
   description = "Dead letters that the worker published."
-  filter      = local.buried
+  filter      = local.kafka_dead_letters
 
   metric_descriptor {
     metric_kind = "DELTA"

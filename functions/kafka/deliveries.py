@@ -160,12 +160,13 @@ class Deliveries:
     ) -> None:
         """Publish a message as a dead letter, log that, and call `then`."""
 
-        def buried() -> None:
+        def confirmed() -> None:
             fields = {"request_id": request_id, "reason": reason, "delivery_attempt": attempts}
             log.warning("dead letter", extra=fields)
             then()
 
-        self._replace(held, dead_letter_of(held.message, self._names.dead, self._names.group, reason, attempts), buried)
+        dead_letter = dead_letter_of(held.message, self._names.dead, self._names.group, reason, attempts)
+        self._replace(held, dead_letter, confirmed)
 
     def _announce(self, delivery: KafkaDelivery, attempts: int) -> None:
         """Publish the error response that a dead letter has."""

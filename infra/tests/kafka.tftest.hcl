@@ -74,7 +74,7 @@ run "alerts" {
     error_message = "Lag and finished messages are counted by topic, from this pool's lines."
   }
   assert {
-    condition     = strcontains(google_logging_metric.buried[0].filter, "worker_pool_name=\"prediction-pool\"") && endswith(google_logging_metric.buried[0].filter, " AND jsonPayload.logger=\"functions.kafka.deliveries\" AND jsonPayload.message=\"dead letter\"")
+    condition     = strcontains(google_logging_metric.kafka_dead_letters[0].filter, "worker_pool_name=\"prediction-pool\"") && endswith(google_logging_metric.kafka_dead_letters[0].filter, " AND jsonPayload.logger=\"functions.kafka.deliveries\" AND jsonPayload.message=\"dead letter\"")
     error_message = "Dead letters are counted from this pool's lines."
   }
   assert {
@@ -123,7 +123,7 @@ run "other_compute" {
     kafka   = null
   }
   assert {
-    condition     = length(google_logging_metric.consumed) == 0 && length(google_logging_metric.buried) == 0 && alltrue([for policy in google_monitoring_alert_policy.this : !strcontains(policy.conditions[0].condition_prometheus_query_language[0].query, "kafka")])
+    condition     = length(google_logging_metric.consumed) == 0 && length(google_logging_metric.kafka_dead_letters) == 0 && alltrue([for policy in google_monitoring_alert_policy.this : !strcontains(policy.conditions[0].condition_prometheus_query_language[0].query, "kafka")])
     error_message = "Without Kafka nothing is counted of it."
   }
 }

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -146,15 +147,14 @@ def test_lag_and_dead_letters_of_kafka_are_in_the_log_lines(plan: Plan, kafka: K
 
         def reported() -> dict[str, tuple[int, int]]:
             """By topic: the lag of the last line, and what all lines say was finished."""
-            of_lag = [line for line in worker.lines() if line["message"] == "lag"]
-            topics = {line["topic"] for line in of_lag}
-            by_topic = {topic: [line for line in of_lag if line["topic"] == topic] for topic in topics}
-            return {
-                topic: (found[-1]["lag"], sum(line["finished"] for line in found)) for topic, found in by_topic.items()
-            }
+            lag, finished = dict[str, int](), Counter[str]()
+            for line in counted(metrics["dev-prediction-kafka-lag"], worker.lines()):
+                lag[line["topic"]] = line["lag"]
+                finished[line["topic"]] += line["finished"]
+            return {topic: (lag[topic], finished[topic]) for topic in lag}
 
         assert until(lambda: reported() == {kafka.requests: (0, 2), retries: (1, 0)}), reported()
         assert_counted(metrics, worker.lines())
-        (buried,) = counted(metrics["dev-prediction-kafka-dead-letters"], worker.lines())
-        assert buried["reason"] == "the message has no key; it must be the request_id"
+        (dead_letter,) = counted(metrics["dev-prediction-kafka-dead-letters"], worker.lines())
+        assert dead_letter["reason"] == "the message has no key; it must be the request_id"
         worker.stop()
