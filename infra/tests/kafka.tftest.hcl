@@ -66,7 +66,7 @@ run "alerts" {
     error_message = "Dead letters of Kafka and of Pub/Sub trigger an alert, from the first one."
   }
   assert {
-    condition     = strcontains(google_monitoring_alert_policy.this["dead_letters"].documentation[0].links[1].url, urlencode("message=\"dead letter\""))
+    condition     = strcontains(google_monitoring_alert_policy.this["dead_letters"].documentation[0].links[1].url, urlencode("logger=\"functions.kafka.deliveries\""))
     error_message = "The linked log lines are those of the dead letters."
   }
   assert {
