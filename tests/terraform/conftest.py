@@ -57,5 +57,9 @@ def planned(request: pytest.FixtureRequest, plan: Plan) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def metrics(planned: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return metrics_of(planned)
+
+
+def metrics_of(resources: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The log-based metrics by name."""
-    return {each["values"]["name"]: each["values"] for each in planned if each["type"] == "google_logging_metric"}
+    return {each["values"]["name"]: each["values"] for each in resources if each["type"] == "google_logging_metric"}

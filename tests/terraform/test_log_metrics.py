@@ -22,7 +22,7 @@ from tests.kafka_broker import KafkaTopics
 from tests.kafka_worker import kafka_worker
 from tests.registry_models import NAME, altered, set_alias
 from tests.samples import encoded
-from tests.terraform.conftest import ON_KAFKA, Plan
+from tests.terraform.conftest import ON_KAFKA, Plan, metrics_of
 from tests.waiting import until
 
 SAMPLES = [Path("client/samples", name) for name in ("sneaker.jpg", "dress.png", "bag.bmp")]
@@ -136,8 +136,7 @@ def test_a_start_is_counted_before_the_model_is_fetched(metrics: Metrics, lines:
 
 
 def test_lag_and_dead_letters_of_kafka_are_in_the_log_lines(plan: Plan, kafka: KafkaTopics, tmp_path: Path) -> None:
-    planned = [each["values"] for each in plan(**ON_KAFKA) if each["type"] == "google_logging_metric"]
-    metrics = {each["name"]: each for each in planned if "-kafka-" in each["name"]}
+    metrics = {name: metric for name, metric in metrics_of(plan(**ON_KAFKA)).items() if "-kafka-" in name}
     assert metrics.keys() == {f"dev-prediction-kafka-{name}" for name in ("lag", "finished", "dead-letters")}
     retries, in_an_hour = f"{kafka.requests}-retry", str(int(1000 * (time.time() + 3600)))
     with kafka_worker(tmp_path / "log", kafka.env, command=[sys.executable, "-c", HURRIED]) as worker:
