@@ -39,8 +39,8 @@ ADMIN_S = 10.0
 """Seconds for the settings of the group."""
 
 JOIN_S = 40.0
-"""Seconds in which a worker must have joined its share group: two heartbeats, which are at most 15 s apart. With brokers
-that know the settings of share groups, but not the groups, as Kafka 4.0 and 4.1, it tries for ever in silence."""
+"""Seconds in which a worker must have joined its share group: two heartbeats, at most 15 s apart. With brokers
+that know the settings of share groups, but not the groups, as Kafka 4.0 and 4.1, it tries forever in silence."""
 
 STATE_MS = 1_000
 """Milliseconds from one report of the consumer's state to the next."""
