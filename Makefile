@@ -67,7 +67,7 @@ check: $(FULL)  ## Lint, format, types, imports, bandit and documents
 fault: $(FULL)  ## Kill workers and the broker under load; fails when a request is lost (N= requests, 10000; FAULT= options)
 	$(PY) -m tests.fault --requests $(or $(N),10000) $(FAULT)
 
-bench: $(FULL)  ## Measure everything, then bench-peers, in 45 minutes: tables and build/bench/*.json (QUICK=1: some ratios, in 5 minutes; BENCH= options)
+bench: $(FULL)  ## Measure everything, then bench-peers, in 45 minutes (48 the first time, with the environments of the peers): tables and build/bench/*.json (QUICK=1: some ratios, in 5 minutes; BENCH= options)
 	$(PY) -m tests.bench $(if $(QUICK),--quick) $(BENCH)
 	$(if $(QUICK),,$(MAKE) bench-peers)
 

@@ -53,7 +53,7 @@ locals {
   # `for`: how long the condition must last, so that a cold start or a retry does not trigger it. Metrics are minutes late.
   # `every`: seconds between two evaluations. `logs`: the log lines to read first.
   alerts = merge(
-    {
+    var.compute == "kafka" && !local.reports_lag ? {} : {
       stuck = {
         is       = "requests wait and none is processed"
         severity = "CRITICAL"
@@ -61,23 +61,25 @@ locals {
         every    = 60
         logs     = local.complaints
         # More than ten, because one request that always fails waits for two hours without an ack.
-        query = "${local.waiting.num_undelivered_messages.requests} > 10 unless on (subscription_id) ${local.acked} > 0"
+        query = local.reports_lag ? local.stuck_on_kafka : "${local.waiting.num_undelivered_messages.requests} > 10 unless on (subscription_id) ${local.acked} > 0"
       }
+    },
+    {
       backlog = {
         is       = "messages wait too long"
         severity = "WARNING"
         for      = "300s"
         every    = 60
         logs     = local.complaints
-        query    = "${local.waiting.oldest_unacked_message_age.live} > ${local.alert.backlog_seconds}"
+        query    = join(" or ", concat(["${local.waiting.oldest_unacked_message_age.live} > ${local.alert.backlog_seconds}"], local.late_on_kafka))
       }
       dead_letters = {
         is       = "dead letters wait for an operator"
         severity = "ERROR"
         for      = "0s"
         every    = 60
-        logs     = "${local.outcomes} AND jsonPayload.outcome=\"nacked\""
-        query    = "${local.waiting.num_undelivered_messages.dead_letters} > 0"
+        logs     = var.compute == "kafka" ? local.kafka_dead_letters : "${local.outcomes} AND jsonPayload.outcome=\"nacked\""
+        query    = join(" or ", concat(["${local.waiting.num_undelivered_messages.dead_letters} > 0"], var.compute == "kafka" ? ["${local.kafka.dead_letters} > 0"] : []))
       }
       errors = {
         is       = "too many requests fail because of the service"
@@ -157,6 +159,13 @@ locals {
       }
     },
   )
+
+  # With the five minutes of `silent` and the 10 of `for`: 15 minutes without a report of any worker. A pool of 0 instances is silent.
+  stuck_on_kafka = local.reports_lag ? "sum(${local.kafka.lag}) > 10 unless ${local.kafka.answered} > 0${var.instances == 0 ? "" : " or ${local.kafka.silent}"}" : ""
+
+  # Little's law: messages that wait, divided by those that are finished in a second, is the seconds that each waits. As a
+  # product, because a quotient has no value when nothing is finished.
+  late_on_kafka = local.reports_lag ? ["600 * ${local.kafka.lag} > ${local.alert.backlog_seconds} * ${local.kafka.finished}"] : []
 
   complaints     = "${local.lines} AND severity>=WARNING"
   job_lines      = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"${local.prefix}prediction-nightly\""

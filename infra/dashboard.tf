@@ -21,7 +21,9 @@ locals {
     } : chart => join(" or ", [for name, query in lines : "label_replace(${query}, \"what\", \"${name}\", \"\", \"\")"])
   }
 
-  charts = concat([
+  charts = concat(local.reports_lag ? [
+    { title = "Lag of Kafka's topics", unit = "1", query = local.kafka.lag },
+    ] : [], [
     { title = "Age of the oldest waiting message", unit = "s", query = local.waiting.oldest_unacked_message_age.live },
     { title = "Waiting messages, including dead letters", unit = "1", query = "${local.waiting.num_undelivered_messages.live} or ${local.waiting.num_undelivered_messages.dead_letters}" },
     { title = "Requests per second", unit = "1/s", query = local.named.traffic },

@@ -29,6 +29,15 @@ locals {
     } },
   )
 
+  # Over Kafka: what each process of the pool logs once a minute for each topic that it consumes. It does not for a share
+  # group, whose lag only the brokers know.
+  reports_lag = var.compute == "kafka" && lookup(var.settings, "KAFKA_GROUP", "consumer") != "share"
+  consumed = local.reports_lag ? {
+    lag      = "Messages of the assigned partitions that are not finished, by topic, once a minute."
+    finished = "Messages that were finished since the line before, by topic."
+  } : {}
+  kafka_dead_letters = "${local.lines} AND jsonPayload.logger=\"functions.kafka.deliveries\" AND jsonPayload.message=\"dead letter\""
+
   scores = var.score_metrics ? {
     score          = "Best score of successful requests, by label."
     expected-score = "Mean best score of that label on validation images, from the artifact."
@@ -106,6 +115,59 @@ resource "google_logging_metric" "not_replaced" {
   label_extractors = {
     model = "EXTRACT(jsonPayload.model)"
     alias = "EXTRACT(jsonPayload.alias)"
+  }
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_logging_metric" "consumed" {
+  for_each = local.consumed
+
+  project         = var.project_id
+  name            = "${local.prefix}prediction-kafka-${each.key}"
+  description     = each.value
+  filter          = "${local.lines} AND jsonPayload.logger=\"functions.kafka.lag\" AND jsonPayload.${each.key}>=0"
+  value_extractor = "EXTRACT(jsonPayload.${each.key})"
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "DISTRIBUTION"
+    unit        = "1"
+
+    labels {
+      key         = "topic"
+      description = "The request topic, or its delay topic."
+    }
+  }
+
+  label_extractors = {
+    topic = "EXTRACT(jsonPayload.topic)"
+  }
+
+  bucket_options {
+    exponential_buckets {
+      num_finite_buckets = 16
+      growth_factor      = 4
+      scale              = 1 # up to four billion; only sums and counts are asked for
+    }
+  }
+
+  depends_on = [google_project_service.this]
+}
+
+# Kafka keeps no count of the dead letters that wait.
+resource "google_logging_metric" "kafka_dead_letters" {
+  count = var.compute == "kafka" ? 1 : 0
+
+  project     = var.project_id
+  name        = "${local.prefix}prediction-kafka-dead-letters"
+  description = "Dead letters that the worker published."
+  filter      = local.kafka_dead_letters
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+    unit        = "1"
   }
 
   depends_on = [google_project_service.this]

@@ -11,7 +11,7 @@ locals {
   )
 
   logged = {
-    for name, metric in merge({ outcomes = google_logging_metric.outcomes, starts = google_logging_metric.starts }, { for metric in google_logging_metric.not_replaced : "not_replaced" => metric }, google_logging_metric.milliseconds, google_logging_metric.scores) :
+    for name, metric in merge({ outcomes = google_logging_metric.outcomes, starts = google_logging_metric.starts }, { for metric in google_logging_metric.not_replaced : "not_replaced" => metric }, { for metric in google_logging_metric.kafka_dead_letters : "kafka_dead_letters" => metric }, google_logging_metric.consumed, google_logging_metric.milliseconds, google_logging_metric.scores) :
     name => "logging_googleapis_com:user_${replace(metric.name, "-", "_")}"
   }
 
@@ -41,6 +41,20 @@ locals {
       for window in ["10m", "1d"] : window => join(" or ", [for matcher in values(local.scored_on) : "increase(${format(series, matcher)}[${window}])"])
     }
   }
+
+  # What the pool consumes of Kafka, in ten minutes. Each of its processes logs `lag` ten times in that time, so a tenth of the
+  # sum is the mean of all of them together. A request that is nacked waits again, in the delay topic.
+  kafka = var.compute != "kafka" ? {} : merge(
+    {
+      answered     = "sum(increase(${local.logged.outcomes}{outcome!=\"nacked\", ${local.pool_matcher}}[10m]))"
+      dead_letters = "sum(increase(${local.logged.kafka_dead_letters}{${local.pool_matcher}}[10m]))"
+    },
+    local.reports_lag ? {
+      lag      = "sum by (topic) (increase(${local.logged.lag}_sum{${local.pool_matcher}}[10m])) / 10"
+      finished = "sum by (topic) (increase(${local.logged.finished}_sum{${local.pool_matcher}}[10m]))"
+      silent   = "absent_over_time(${local.logged.lag}_count{${local.pool_matcher}}[5m])"
+    } : {},
+  )
 
   watched = {
     requests     = [google_pubsub_subscription.this[local.request_subscription].name]

@@ -13,6 +13,7 @@ locals {
     SCALE                 = "${local.prefix}prediction-scale"
     REQUEST_TOPIC         = local.topics[local.request_topic].name
     RESPONSE_TOPIC        = local.topics[local.response_topic].name
+    DEAD_TOPIC            = "${local.prefix}dead_predict"
     REQUEST_SUBSCRIPTION  = google_pubsub_subscription.this[local.request_subscription].name
     ANNOUNCE_SUBSCRIPTION = google_pubsub_subscription.this[local.dead_subscription].name
     DEAD_SUBSCRIPTION     = google_pubsub_subscription.this[local.dead_letters].name

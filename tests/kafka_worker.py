@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,13 +58,15 @@ class KafkaWorker:
 
 
 @contextmanager
-def kafka_worker(log: Path, env: Mapping[str, str], *, is_ready: bool = True) -> Iterator[KafkaWorker]:
-    """A worker; killed at the end if it still runs. `is_ready`: wait until it is."""
+def kafka_worker(
+    log: Path, env: Mapping[str, str], *, is_ready: bool = True, command: Sequence[str] = COMMAND
+) -> Iterator[KafkaWorker]:
+    """A worker; killed at the end if it still runs. `is_ready`: wait until it is. `command`: starts it."""
     health = f"127.0.0.1:{free_port()}"
     clean = {name: value for name, value in os.environ.items() if name not in _GOOGLE}
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            COMMAND, cwd=ROOT, env={**clean, "HEALTH_ADDRESS": health, **env}, stderr=stderr, stdout=stderr
+            command, cwd=ROOT, env={**clean, "HEALTH_ADDRESS": health, **env}, stderr=stderr, stdout=stderr
         )
         worker = KafkaWorker(process, log, health)
         try:

@@ -11,7 +11,7 @@ from typing import Any
 from client.gcp import BATCH_DELAY_S, CALL_TIMEOUT_S, UPLOAD_TIMEOUT_S
 from client.text import SendError
 from client.transport.kafka_connection import send_error
-from functions.kafka.connection import MAX_MESSAGE_BYTES, library
+from functions.kafka.connection import MAX_MESSAGE_BYTES, library, log_error
 from functions.kafka.message_headers import headers_of
 
 _BATCH_BYTES = 100_000
@@ -36,7 +36,9 @@ class KafkaPublisher:
         }
         tuning = {"linger.ms": BATCH_DELAY_S * 1000, "batch.size": _BATCH_BYTES}
         self._topic, self._partitions = topic, 0
-        self._producer = library().Producer({**tuning, **connection, **ours})
+        self._fatal: Any = None
+        """The error after which the producer can send nothing more."""
+        self._producer = library().Producer({**tuning, **connection, **ours, "error_cb": log_error})
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._confirm, name="kafka-confirmations", daemon=True)
         self._thread.start()
@@ -49,11 +51,13 @@ class KafkaPublisher:
         Messages with the same ordering key go to the same partition. `key` is the key of the message; without it, that
         is the attribute request_id.
         """
+        if self._fatal:
+            raise library().KafkaException(self._fatal)
         published: Future[str] = Future()
 
         def end(error: Any, message: Any) -> None:
             if error:
-                published.set_exception(library().KafkaException(error))
+                published.set_exception(library().KafkaException(self._fatal or error))
             else:
                 published.set_result(f"{message.partition()}:{message.offset()}")
 
@@ -85,7 +89,11 @@ class KafkaPublisher:
 
     def _confirm(self) -> None:
         while not self._closed.is_set():
-            self._producer.poll(_POLL_S)
+            try:
+                self._producer.poll(_POLL_S)
+            except library().KafkaException as exc:
+                self._fatal = exc.args[0]
+                self._producer.purge()  # or what is under way would wait until its time is over
 
     def _partition_of(self, ordering_key: str) -> int:
         if not self._partitions:

@@ -82,6 +82,8 @@ class Assignment:
         self._changed = threading.Condition()
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._messages = self._bytes = 0
+        self.finished = 0
+        """Messages that were finished since the start."""
 
     def assign(self, names: Iterable[tuple[str, int]]) -> None:
         """Partitions, by topic and number, are assigned."""
@@ -139,6 +141,7 @@ class Assignment:
     def finish(self, held: Held) -> None:
         """A message is finished."""
         with self._changed:
+            self.finished += 1
             held.partition.in_flight -= 1
             if not held.partition.is_revoked:
                 held.partition.offsets.finish(held.message.offset(), None if self.publish else held)

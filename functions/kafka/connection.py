@@ -195,6 +195,11 @@ def judge(error: Any) -> None:
     log.warning("the consumer reports: %s", error.str())
 
 
+def log_error(error: Any) -> None:
+    """Log an error that a producer reports: its `error_cb`, without which its `poll` raises no fatal error."""
+    _librdkafka.warning("ERROR %s", error.str())
+
+
 def broke(exc: Exception, topic: str, group: str) -> Exception:
     """What ended a consumer of a topic and a group; of an exception of Kafka's library, with what is refused."""
     if not isinstance(exc, library().KafkaException):

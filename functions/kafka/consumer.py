@@ -14,6 +14,7 @@ from typing import Any
 from functions.kafka.assignment import Assignment, Held
 from functions.kafka.commits import CALL_S, Commits, OffsetCommits, Transactions
 from functions.kafka.connection import MAX_MESSAGE_BYTES, client, judge, library, sentence_of
+from functions.kafka.lag import LagLog
 from functions.kafka.offset_ranges import Ranges, decoded
 from functions.kafka.publisher import Publish
 from functions.kafka.retries import Delays, wait_s
@@ -94,13 +95,14 @@ class KafkaStream(TopicStream[Held]):
         self._commits: Commits | None = None
         self.lag: int | None = 0
         """Messages of the assigned partitions that are not finished."""
-        self._next_lag = 0.0
+        self._next_lag, self._lag_log = 0.0, LagLog(topic)
 
     def _measure_lag(self) -> None:
-        """Note the lag, LAG_S after the last time: other threads must not ask the consumer."""
+        """Note and log the lag, LAG_S after the last time: other threads must not ask the consumer."""
         if time.monotonic() >= self._next_lag:
             self._next_lag = time.monotonic() + LAG_S
             self.lag = self._assignment.lag(self._high)
+            self._lag_log.step(self.lag, self._assignment.finished)
 
     def _high(self, topic: str, number: int) -> int | None:
         _, high = self._consumer.get_watermark_offsets(library().TopicPartition(topic, number), cached=True)

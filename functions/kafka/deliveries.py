@@ -109,7 +109,7 @@ class Deliveries:
             envelope = request_envelope(held.message)
         except NoRequestId as exc:
             self._handler.request_log.malformed(str(exc))
-            self._bury(held, str(exc), 1, held.reject)
+            self._bury(held, None, str(exc), 1, held.reject)
             return
         delivery = KafkaDelivery(envelope, held, self._nacked, held.finish)
         if envelope.delivery_attempt > self._policy.max_attempts:
@@ -150,13 +150,23 @@ class Deliveries:
     def _give_up(self, delivery: KafkaDelivery) -> None:
         envelope = delivery.envelope
         attempts = min(envelope.delivery_attempt, self._policy.max_attempts)
-        failure = self._handler.last_failures.get(envelope.attributes.get("request_id") or envelope.id)
+        request_id = envelope.attributes.get("request_id") or envelope.id
+        failure = self._handler.last_failures.get(request_id)
         reason = f"no response after {attempts} deliveries" + (f": {failure}" if failure else "")
-        self._bury(delivery.held, reason, attempts, partial(self._announce, delivery, attempts))
+        self._bury(delivery.held, request_id, reason, attempts, partial(self._announce, delivery, attempts))
 
-    def _bury(self, held: HeldMessage, reason: str, attempts: int, then: Callable[[], None]) -> None:
-        buried = dead_letter_of(held.message, self._names.dead, self._names.group, reason, attempts)
-        self._replace(held, buried, then)
+    def _bury(
+        self, held: HeldMessage, request_id: str | None, reason: str, attempts: int, then: Callable[[], None]
+    ) -> None:
+        """Publish a message as a dead letter, log that, and call `then`."""
+
+        def confirmed() -> None:
+            fields = {"request_id": request_id, "reason": reason, "delivery_attempt": attempts}
+            log.warning("dead letter", extra=fields)
+            then()
+
+        dead_letter = dead_letter_of(held.message, self._names.dead, self._names.group, reason, attempts)
+        self._replace(held, dead_letter, confirmed)
 
     def _announce(self, delivery: KafkaDelivery, attempts: int) -> None:
         """Publish the error response that a dead letter has."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from functions.kafka.connection import MAX_MESSAGE_BYTES, client, library, sentence_of
+from functions.kafka.connection import MAX_MESSAGE_BYTES, client, library, log_error, sentence_of
 from functions.kafka.message_headers import headers_of
 from functions.messages.comparison import Comparison, comparison_attributes, encode_comparison
 from functions.messages.contract import Response, encode_response, response_attributes
@@ -87,6 +87,8 @@ class _Outgoing:
 class TopicProducer:
     """Publishes with an idempotent producer, which is built at the first message. Callable from any thread.
 
+    The process ends when the producer can send nothing any more: its messages are delivered again, to the next one.
+
     Under load messages leave together, because each call costs the brokers as much as several messages. `backlog`: as
     of Gathering.
     """
@@ -118,11 +120,12 @@ class TopicProducer:
 
     @cached_property
     def _producer(self) -> Any:
-        made = client(library().Producer, {**DEFAULTS, **self._properties, "acks": "all", "enable.idempotence": True})
+        ours = {"acks": "all", "enable.idempotence": True, "error_cb": log_error}
+        made = client(library().Producer, {**DEFAULTS, **self._properties, **ours})
 
         def poll() -> None:
             while not self._closed.is_set():
-                made.poll(POLL_S)
+                made.poll(POLL_S)  # raises when nothing more can be sent
 
         def send() -> None:
             while True:

@@ -5,14 +5,17 @@ Share groups need Kafka 4.2, and confluent-kafka calls its ShareConsumer a previ
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from functions.kafka.connection import (
     MAX_MESSAGE_BYTES,
+    ConsumerBroke,
     KafkaConfigError,
     client,
     judge,
@@ -34,6 +37,13 @@ DELIVERIES = 5
 
 ADMIN_S = 10.0
 """Seconds for the settings of the group."""
+
+JOIN_S = 40.0
+"""Seconds in which a worker must have joined its share group: two heartbeats, at most 15 s apart. With brokers
+that know the settings of share groups, but not the groups, as Kafka 4.0 and 4.1, it tries forever in silence."""
+
+STATE_MS = 1_000
+"""Milliseconds from one report of the consumer's state to the next."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,16 +101,29 @@ class ShareStream(TopicStream[LockedMessage]):
             **properties,
             "group.id": group,
             "share.acknowledgement.mode": "explicit",
+            "statistics.interval.ms": STATE_MS,
+            "stats_cb": self._note_state,
         }
+        self._has_joined = False
         self._consumer = client(library().ShareConsumer, config)
         self._consumer.set_acknowledgement_commit_callback(_note)
 
     def _consume(self) -> None:
         self._consumer.subscribe([self._topic])
+        join_by = time.monotonic() + JOIN_S
         while not self._stopping.is_set():
             self.delays.run_due()
-            self._handle([each for each in self._consumer.poll(POLL_S) if self._is_message(each)])
+            received = self._consumer.poll(POLL_S)
+            self._has_joined = self._has_joined or bool(received)
+            self._handle([each for each in received if self._is_message(each)])
+            if not self._has_joined and time.monotonic() > join_by:
+                raise ConsumerBroke(
+                    f"it could not join the share group {self._group} within {JOIN_S:g} s: share groups need Kafka 4.2"
+                )
         self._consumer.close()
+
+    def _note_state(self, statistics: str) -> None:
+        self._has_joined = self._has_joined or json.loads(statistics)["cgrp"]["join_state"] == "steady"
 
     def _is_message(self, received: Any) -> bool:
         if error := received.error():

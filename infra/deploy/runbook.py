@@ -43,6 +43,7 @@ def names(target: Target) -> dict[str, str]:
         "SCALE": target.named("prediction-scale"),
         "REQUEST_TOPIC": target.named("req_predict"),
         "RESPONSE_TOPIC": target.named("res_predict"),
+        "DEAD_TOPIC": target.named("dead_predict"),
         "REQUEST_SUBSCRIPTION": target.named("req_predict-sub"),
         "ANNOUNCE_SUBSCRIPTION": target.named("dead_predict-announce"),
         "DEAD_SUBSCRIPTION": target.named("dead_predict-sub"),

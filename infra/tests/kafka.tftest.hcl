@@ -52,6 +52,82 @@ run "own_cluster" {
   }
 }
 
+run "alerts" {
+  assert {
+    condition     = replace(google_monitoring_alert_policy.this["stuck"].conditions[0].condition_prometheus_query_language[0].query, "monitored_resource=\"cloud_run_worker_pool\", worker_pool_name=\"prediction-pool\"", "POOL") == "sum(sum by (topic) (increase(logging_googleapis_com:user_prediction_kafka_lag_sum{POOL}[10m])) / 10) > 10 unless sum(increase(logging_googleapis_com:user_prediction_outcomes{outcome!=\"nacked\", POOL}[10m])) > 0 or absent_over_time(logging_googleapis_com:user_prediction_kafka_lag_count{POOL}[5m])" && google_monitoring_alert_policy.this["stuck"].conditions[0].condition_prometheus_query_language[0].duration == "600s"
+    error_message = "A lag without answers is stuck, and so is a group of which no worker has reported for 15 minutes."
+  }
+  assert {
+    condition     = endswith(replace(google_monitoring_alert_policy.this["backlog"].conditions[0].condition_prometheus_query_language[0].query, "monitored_resource=\"cloud_run_worker_pool\", worker_pool_name=\"prediction-pool\"", "POOL"), "> 900 or 600 * sum by (topic) (increase(logging_googleapis_com:user_prediction_kafka_lag_sum{POOL}[10m])) / 10 > 900 * sum by (topic) (increase(logging_googleapis_com:user_prediction_kafka_finished_sum{POOL}[10m]))") && strcontains(replace(google_monitoring_alert_policy.this["backlog"].conditions[0].condition_prometheus_query_language[0].query, "monitored_resource=\"cloud_run_worker_pool\", worker_pool_name=\"prediction-pool\"", "POOL"), "oldest_unacked_message_age")
+    error_message = "A topic is late when its lag takes longer than the threshold at its rate; what waits in Pub/Sub for a bridge is late as before."
+  }
+  assert {
+    condition     = endswith(replace(google_monitoring_alert_policy.this["dead_letters"].conditions[0].condition_prometheus_query_language[0].query, "monitored_resource=\"cloud_run_worker_pool\", worker_pool_name=\"prediction-pool\"", "POOL"), "> 0 or sum(increase(logging_googleapis_com:user_prediction_kafka_dead_letters{POOL}[10m])) > 0") && strcontains(replace(google_monitoring_alert_policy.this["dead_letters"].conditions[0].condition_prometheus_query_language[0].query, "monitored_resource=\"cloud_run_worker_pool\", worker_pool_name=\"prediction-pool\"", "POOL"), "dead_bigquery-sub")
+    error_message = "Dead letters of Kafka and of Pub/Sub trigger an alert, from the first one."
+  }
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.this["dead_letters"].documentation[0].links[1].url, urlencode("logger=\"functions.kafka.deliveries\""))
+    error_message = "The linked log lines are those of the dead letters."
+  }
+  assert {
+    condition     = toset([for metric in google_logging_metric.consumed : metric.name]) == toset(["prediction-kafka-lag", "prediction-kafka-finished"]) && alltrue([for metric in google_logging_metric.consumed : strcontains(metric.filter, "worker_pool_name=\"prediction-pool\"") && strcontains(metric.filter, "logger=\"functions.kafka.lag\"") && metric.label_extractors == tomap({ topic = "EXTRACT(jsonPayload.topic)" })])
+    error_message = "Lag and finished messages are counted by topic, from this pool's lines."
+  }
+  assert {
+    condition     = strcontains(google_logging_metric.kafka_dead_letters[0].filter, "worker_pool_name=\"prediction-pool\"") && endswith(google_logging_metric.kafka_dead_letters[0].filter, " AND jsonPayload.logger=\"functions.kafka.deliveries\" AND jsonPayload.message=\"dead letter\"")
+    error_message = "Dead letters are counted from this pool's lines."
+  }
+  assert {
+    condition     = strcontains(jsondecode(google_monitoring_dashboard.this.dashboard_json).gridLayout.widgets[0].xyChart.dataSets[0].timeSeriesQuery.prometheusQuery, "kafka_lag_sum") && length(jsondecode(google_monitoring_dashboard.this.dashboard_json).gridLayout.widgets) == 12
+    error_message = "The first chart is the lag."
+  }
+}
+
+run "threshold_in_seconds" {
+  variables {
+    alerts = { backlog_seconds = 60 }
+  }
+  assert {
+    condition     = endswith(replace(google_monitoring_alert_policy.this["backlog"].conditions[0].condition_prometheus_query_language[0].query, "monitored_resource=\"cloud_run_worker_pool\", worker_pool_name=\"prediction-pool\"", "POOL"), "> 60 or 600 * sum by (topic) (increase(logging_googleapis_com:user_prediction_kafka_lag_sum{POOL}[10m])) / 10 > 60 * sum by (topic) (increase(logging_googleapis_com:user_prediction_kafka_finished_sum{POOL}[10m]))")
+    error_message = "One threshold is that of both brokers."
+  }
+}
+
+run "share_group" {
+  variables {
+    settings = { KAFKA_GROUP = "share" }
+  }
+  assert {
+    condition     = !contains(keys(google_monitoring_alert_policy.this), "stuck") && length(google_logging_metric.consumed) == 0 && !strcontains(replace(google_monitoring_alert_policy.this["backlog"].conditions[0].condition_prometheus_query_language[0].query, "monitored_resource=\"cloud_run_worker_pool\", worker_pool_name=\"prediction-pool\"", "POOL"), "kafka")
+    error_message = "Only the brokers know the lag of a share group: no alert asks for it."
+  }
+  assert {
+    condition     = strcontains(replace(google_monitoring_alert_policy.this["dead_letters"].conditions[0].condition_prometheus_query_language[0].query, "monitored_resource=\"cloud_run_worker_pool\", worker_pool_name=\"prediction-pool\"", "POOL"), "kafka_dead_letters") && !strcontains(google_monitoring_dashboard.this.dashboard_json, "kafka_lag")
+    error_message = "Dead letters of a share group are counted, and no chart is empty."
+  }
+}
+
+run "pool_without_instances" {
+  variables {
+    instances = 0
+  }
+  assert {
+    condition     = !strcontains(replace(google_monitoring_alert_policy.this["stuck"].conditions[0].condition_prometheus_query_language[0].query, "monitored_resource=\"cloud_run_worker_pool\", worker_pool_name=\"prediction-pool\"", "POOL"), "absent") && strcontains(replace(google_monitoring_alert_policy.this["stuck"].conditions[0].condition_prometheus_query_language[0].query, "monitored_resource=\"cloud_run_worker_pool\", worker_pool_name=\"prediction-pool\"", "POOL"), "kafka_lag_sum")
+    error_message = "A pool that was set to no instances may be silent."
+  }
+}
+
+run "other_compute" {
+  variables {
+    compute = "worker"
+    kafka   = null
+  }
+  assert {
+    condition     = length(google_logging_metric.consumed) == 0 && length(google_logging_metric.kafka_dead_letters) == 0 && alltrue([for policy in google_monitoring_alert_policy.this : !strcontains(policy.conditions[0].condition_prometheus_query_language[0].query, "kafka")])
+    error_message = "Without Kafka nothing is counted of it."
+  }
+}
+
 run "secret" {
   variables {
     kafka  = { bootstrap = "one.example.com:9093", config_secret = "projects/keys/secrets/librdkafka" }

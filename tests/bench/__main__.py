@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     known = tuple(QUICK) if given.quick else PARTS
     if wrong := set(given.parts) - set(known):
         parser.error(f"PART is {', '.join(sorted(wrong))}; it must be of {', '.join(known)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started ends too
     out = given.out or Path("build/bench", "quick" if given.quick else "")
     out.mkdir(parents=True, exist_ok=True)
     images = given.images or (1000 if given.quick else 3000)

@@ -15,7 +15,7 @@ from statistics import median
 
 import numpy as np
 
-from tests.bench.rig import HTTP, Rig, entry_points, rig
+from tests.bench.rig import HTTP, KAFKA, Rig, entry_points, rig
 from tests.bench.rows import RATIO, Row, row
 from tests.bench.subjects import Subject
 
@@ -44,6 +44,7 @@ def latencies(subjects: Sequence[Subject], images: int, runs: int) -> list[Row]:
                 rigs = {
                     name: stack.enter_context(rig(entry_point, {"ARTIFACT": str(subject.artifact), **settings}))
                     for name, settings in BATCHERS.items()
+                    if name == "default" or entry_point != KAFKA  # its batcher is that of pull
                 }
                 _measure(f"{subject.name}.{entry_point}", rigs, files, runs, found)
     how = f"open loop, Poisson arrivals at shares of the default's full load; {_SECONDS:g} s or {_LEAST} requests each"

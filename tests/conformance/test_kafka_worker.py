@@ -119,6 +119,8 @@ def test_a_request_that_fails_waits_apart_and_becomes_a_dead_letter(
                 assert each.value() == b'{"image_uri": "gs://payloads/shoe"}'
                 assert headers["dead_letter_attempts"] == b"3" and headers["reply_to"] == b"me"
                 assert headers["dead_letter_reason"].startswith(b"no response after 3 deliveries: ")
+            logged = [line for line in worker.lines() if line["message"] == "dead letter"]
+            assert {line["request_id"]: line["delivery_attempt"] for line in logged} == dict.fromkeys(refused, 3)
             assert until(lambda: worker.health()["lag"] == 0)
             kafka.send({"later": b'{"image_uri": "gs://payloads/shoe"}'})
             assert until(lambda: any(line.get("request_id") == "later" for line in worker.lines()))

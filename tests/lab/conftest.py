@@ -13,10 +13,29 @@ import pytest
 
 from model.training.data.idx import SHA256
 from tests.conftest import absent
+from tests.fakes import UNMEASURED
 
 
 def idx(values: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
     return bytes((0, 0, 8, values.ndim)) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
+
+
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Speeds of exported models that need no measuring."""
+    from model.training.export import variants
+    from model.training.importing import onnx_choice
+
+    for module in (variants, onnx_choice):
+        monkeypatch.setattr(module, "measure_speeds", lambda targets, **_: [UNMEASURED for _ in targets])
+
+
+@pytest.fixture
+def no_onnx2tf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where onnx2tf is not installed."""
+    from model.training.importing import onnx_to_lite
+
+    monkeypatch.setattr(onnx_to_lite, "can_convert", lambda: False)
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,7 @@ keras = pytest.importorskip("keras", reason="no TensorFlow: pip install -r model
 from model.__main__ import main  # noqa: E402
 from model.artifact.load import load_engine  # noqa: E402
 from model.training.errors import SourceError  # noqa: E402
-from model.training.export import variants  # noqa: E402
 from model.training.importing.import_model import ImportOptions, import_model  # noqa: E402
-from tests.fakes import UNMEASURED  # noqa: E402
 from tests.keras2_files import saved  # noqa: E402
 from tests.lab.test_keras2 import noise, sequential  # noqa: E402
 from tests.networks import as_lite, as_saved_model  # noqa: E402
@@ -24,15 +22,10 @@ from tests.networks import as_lite, as_saved_model  # noqa: E402
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file"),
+    pytest.mark.usefixtures("unmeasured"),
 ]
 
 LABELS = b"0 Class 1\n1 Class 2\n2 Class 3\n"
-
-
-@pytest.fixture(autouse=True)
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speeds that need no measuring."""
-    monkeypatch.setattr(variants, "measure_speeds", lambda targets, *_: [UNMEASURED for _ in targets])
 
 
 @pytest.fixture(scope="module")

@@ -16,24 +16,17 @@ from tensorflow.lite.tools import flatbuffer_utils  # noqa: E402
 from model.__main__ import main  # noqa: E402
 from model.artifact.load import load_engine  # noqa: E402
 from model.training.errors import SourceError  # noqa: E402
-from model.training.export import variants  # noqa: E402
 from model.training.importing.import_model import ImportOptions, import_model, open_source  # noqa: E402
-from tests.fakes import UNMEASURED  # noqa: E402
 from tests.networks import Save, as_keras, as_lite, as_saved_model, network, traced  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated"),
+    pytest.mark.usefixtures("unmeasured"),
 ]
 
 # The name of the output `animal` in each format.
 NAMES: dict[Save, str] = {as_keras: "animal", as_saved_model: "output_0", as_lite: "output_0"}
-
-
-@pytest.fixture(autouse=True)
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speeds that need no measuring."""
-    monkeypatch.setattr(variants, "measure_speeds", lambda targets, *_: [UNMEASURED for _ in targets])
 
 
 def options(source: Path, **more: Any) -> ImportOptions:

@@ -13,24 +13,17 @@ from keras import layers  # noqa: E402
 
 from model.artifact.load import ENGINES, load_engine, open_engine, read_artifact  # noqa: E402
 from model.engines.base import MAX_FEATURES, Signature  # noqa: E402
-from model.training.export import variants  # noqa: E402
 from model.training.export.convert import convert  # noqa: E402
 from model.training.export.selection import VARIANTS  # noqa: E402
 from model.training.importing.import_model import ImportOptions, import_model  # noqa: E402
 from model.training.importing.keras_source import KerasSource  # noqa: E402
 from tests.conftest import absent  # noqa: E402
-from tests.fakes import UNMEASURED  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated"),
+    pytest.mark.usefixtures("unmeasured"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speeds that need no measuring."""
-    monkeypatch.setattr(variants, "measure_speeds", lambda targets, *_: [UNMEASURED for _ in targets])
 
 
 def pooled(image: Any) -> Any:

@@ -18,11 +18,8 @@ from model.artifact.load import Artifact, load_engine
 from model.preprocessing.framing import frame
 from model.preprocessing.recipe import run_recipe
 from model.training.errors import SourceError
-from model.training.export import variants
-from model.training.importing import onnx_choice, onnx_to_lite
 from model.training.importing.import_model import ImportOptions, import_model
 from tests.conftest import require
-from tests.fakes import UNMEASURED
 
 require("onnx")
 require("onnxruntime")
@@ -33,13 +30,7 @@ from tests.hub_folders import CONFIG, TIMM, VIT, many, open_edges, repository, w
 from tests.onnx_models import EDGES, logits, network, saved, softmax  # noqa: E402
 from tests.storage_bucket import new_bucket  # noqa: E402
 
-
-@pytest.fixture(autouse=True)
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speeds that need no measuring, and no other program that may be installed."""
-    for module in (variants, onnx_choice):
-        monkeypatch.setattr(module, "measure_speeds", lambda targets, **_: [UNMEASURED for _ in targets])
-    monkeypatch.setattr(onnx_to_lite, "can_convert", lambda: False)
+pytestmark = pytest.mark.usefixtures("unmeasured", "no_onnx2tf")
 
 
 def scores_of(artifact: Artifact, images: Any) -> Any:

@@ -18,22 +18,15 @@ from keras import layers  # noqa: E402
 
 from model.artifact.load import load_engine  # noqa: E402
 from model.predictor import Predictor  # noqa: E402
-from model.training.export import variants  # noqa: E402
 from model.training.importing.import_model import ImportOptions, import_model  # noqa: E402
 from tests.conftest import absent  # noqa: E402
-from tests.fakes import UNMEASURED  # noqa: E402
 from tests.networks import as_saved_model, network  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file"),
+    pytest.mark.usefixtures("unmeasured"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speeds that need no measuring."""
-    monkeypatch.setattr(variants, "measure_speeds", lambda targets: [UNMEASURED for _ in targets])
 
 
 @pytest.fixture

@@ -17,28 +17,21 @@ from model.artifact.load import load_engine, read_artifact  # noqa: E402
 from model.predictor import Predictor  # noqa: E402
 from model.training.errors import DatasetError, SourceError  # noqa: E402
 from model.training.evaluation.evaluate import evaluate  # noqa: E402
-from model.training.export import variants  # noqa: E402
 from model.training.importing.import_model import (  # noqa: E402
     ImportOptions,
     import_model,
     open_source,
     signature_for,
 )
-from tests.fakes import UNMEASURED  # noqa: E402
 from tests.networks import Save, as_h5, as_keras, as_lite, as_saved_model, network  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file"),
+    pytest.mark.usefixtures("unmeasured"),
 ]
 
 FORMATS = [as_keras, as_h5, as_saved_model, as_lite]
-
-
-@pytest.fixture(autouse=True)
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speeds that need no measuring."""
-    monkeypatch.setattr(variants, "measure_speeds", lambda targets, *_: [UNMEASURED for _ in targets])
 
 
 def options(source: Path, **more: Any) -> ImportOptions:

@@ -19,7 +19,6 @@ from model.engines.base import Scores
 from model.engines.onnx import OnnxEngine
 from model.training.export import variants
 from model.training.export.benchmark import Speed, Target
-from model.training.importing import onnx_to_lite
 from model.training.importing.import_model import ImportOptions, import_model
 from tests.conftest import require
 from tests.fakes import UNMEASURED
@@ -30,19 +29,20 @@ from onnx import helper, numpy_helper  # noqa: E402
 
 from tests.onnx_models import EDGES, model, saved  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("no_onnx2tf")
+
 LABELS = "red", "green", "blue"
 
 
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speeds that need no measuring: int8 is the faster variant. No other program that may be installed."""
+    """Speeds that need no measuring: int8 is the faster variant."""
 
     def speed(target: Target) -> Speed:
         rate = 2.0 if target.model.stem == "int8" else 1.0
         return replace(UNMEASURED, rates=dict.fromkeys(UNMEASURED.rates, rate), rounds=(rate, rate))
 
     monkeypatch.setattr(variants, "measure_speeds", lambda targets: [speed(target) for target in targets])
-    monkeypatch.setattr(onnx_to_lite, "can_convert", lambda: False)
 
 
 def colours(share: float = 1.0, *, opset: int = 17) -> Any:

@@ -17,12 +17,10 @@ import tensorflow as tf
 
 from model.artifact.load import load_engine
 from model.training.errors import SourceError
-from model.training.export import variants
 from model.training.export.source import Endpoints
 from model.training.importing import onnx_source, onnx_to_lite
 from model.training.importing.import_model import ImportOptions, import_model
 from tests.conftest import require
-from tests.fakes import UNMEASURED
 
 require("onnx")
 require("onnxruntime")
@@ -32,13 +30,9 @@ from onnx import helper, numpy_helper  # noqa: E402
 from tests.networks import traced  # noqa: E402
 from tests.onnx_models import EDGES, logits, model, network, saved, softmax, weights  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 Convert = Callable[[Path, Path], Endpoints]
-
-
-@pytest.fixture(autouse=True)
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speeds that need no measuring."""
-    monkeypatch.setattr(variants, "measure_speeds", lambda targets, *_: [UNMEASURED for _ in targets])
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from keras import layers  # noqa: E402
 
 from model.artifact.load import load_engine  # noqa: E402
 from model.training.errors import SourceError  # noqa: E402
-from model.training.export import variants  # noqa: E402
 from model.training.importing.import_model import (  # noqa: E402
     ImportOptions,
     import_model,
@@ -26,20 +25,14 @@ from model.training.importing.import_model import (  # noqa: E402
     signature_for,
 )
 from model.training.importing.keras_ends import loss_meaning  # noqa: E402
-from tests.fakes import UNMEASURED  # noqa: E402
 from tests.networks import Save, as_h5, as_keras, as_lite, as_saved_model, network  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file"),
     pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated"),
+    pytest.mark.usefixtures("unmeasured"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speeds that need no measuring."""
-    monkeypatch.setattr(variants, "measure_speeds", lambda targets, *_: [UNMEASURED for _ in targets])
 
 
 def as_whole_numbers(path: Path, made: Any) -> Path:

@@ -14,18 +14,13 @@ from keras import layers  # noqa: E402
 
 from model.artifact.load import load_engine  # noqa: E402
 from model.training.errors import SourceError  # noqa: E402
-from model.training.export import variants  # noqa: E402
 from model.training.importing.import_model import ImportOptions, import_model  # noqa: E402
-from tests.fakes import UNMEASURED  # noqa: E402
 from tests.networks import as_saved_model, network, traced  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
-
-
-@pytest.fixture(autouse=True)
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speeds that need no measuring."""
-    monkeypatch.setattr(variants, "measure_speeds", lambda targets, *_: [UNMEASURED for _ in targets])
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
+    pytest.mark.usefixtures("unmeasured"),
+]
 
 
 class Neighbours(tf.Module):  # type: ignore[misc]

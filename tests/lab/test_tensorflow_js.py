@@ -20,9 +20,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from model.artifact.load import load_engine  # noqa: E402
 from model.predictor import Predictor  # noqa: E402
-from model.training.export import variants  # noqa: E402
 from model.training.importing.import_model import ImportOptions, import_model, open_source  # noqa: E402
-from tests.fakes import UNMEASURED  # noqa: E402
 from tests.keras2_files import saved  # noqa: E402
 from tests.lab.test_archives_of_models import packed  # noqa: E402
 from tests.networks import as_lite  # noqa: E402
@@ -31,15 +29,10 @@ from tests.tfjs_files import METADATA, dequantised, write_graph, write_layers  #
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file"),
+    pytest.mark.usefixtures("unmeasured"),
 ]
 
 EDGE = 20
-
-
-@pytest.fixture(autouse=True)
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speeds that need no measuring."""
-    monkeypatch.setattr(variants, "measure_speeds", lambda targets, *_: [UNMEASURED for _ in targets])
 
 
 def machine() -> Any:

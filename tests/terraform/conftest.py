@@ -21,6 +21,14 @@ EVERY_ALERT = {
 }
 """A deployment with every alert, in the project of an environment."""
 
+ON_KAFKA = {
+    "compute": "kafka",
+    "kafka": '{ bootstrap = "kafka.example.com:9092" }',
+    "http_endpoint": "internal",
+    "prefix": "dev",
+}
+"""A deployment on a cluster of Kafka, with the endpoint's service, which consumes nothing of it."""
+
 Plan = Callable[..., list[dict[str, Any]]]
 
 
@@ -39,15 +47,19 @@ def plan(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> Plan
 
 @pytest.fixture(
     scope="module",
-    params=[{}, EVERY_ALERT],
-    ids=["push", "pool, entry point, nightly job and prefix"],
+    params=[{}, EVERY_ALERT, ON_KAFKA],
+    ids=["push", "pool, entry point, nightly job and prefix", "kafka"],
 )
 def planned(request: pytest.FixtureRequest, plan: Plan) -> list[dict[str, Any]]:
-    """The resources of two unlike deployments, in turn."""
+    """The resources of unlike deployments, in turn."""
     return plan(**request.param)
 
 
 @pytest.fixture(scope="module")
 def metrics(planned: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return metrics_of(planned)
+
+
+def metrics_of(resources: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The log-based metrics by name."""
-    return {each["values"]["name"]: each["values"] for each in planned if each["type"] == "google_logging_metric"}
+    return {each["values"]["name"]: each["values"] for each in resources if each["type"] == "google_logging_metric"}

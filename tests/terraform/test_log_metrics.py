@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from client.__main__ import main
+from functions.kafka.message_headers import NOT_BEFORE
 from infra.local.twin import Twin
 from model.artifact import SHIPPED
 from model.registry.registry import Registry
+from tests.kafka_broker import KafkaTopics
+from tests.kafka_worker import kafka_worker
 from tests.registry_models import NAME, altered, set_alias
+from tests.samples import encoded
+from tests.terraform.conftest import ON_KAFKA, Plan, metrics_of
 from tests.waiting import until
 
 SAMPLES = [Path("client/samples", name) for name in ("sneaker.jpg", "dress.png", "bag.bmp")]
 COMPARISON = re.compile(r'jsonPayload\.([\w.]+)(=|>=|>)("[^"]*"|[\d.]+)')
 EXTRACTOR = re.compile(r"EXTRACT\(jsonPayload\.([\w.]+)\)")
+HURRIED = """
+from functions.kafka import lag
+lag.REPORT_S = 0.5
+from functions.entrypoints.kafka_worker import end, main
+end(main())
+"""
+"""A Kafka worker that logs its lag more often than once a minute."""
 
 Line = dict[str, Any]
 Metrics = dict[str, dict[str, Any]]
@@ -82,7 +98,12 @@ def holds(line: Line, comparison: str) -> bool:
 
 
 def test_every_counted_field_is_in_the_log_lines(metrics: Metrics, lines: list[Line]) -> None:
-    assert len(metrics) in (10, 11)  # with models of a registry, those that are not replaced
+    every_worker = {name: metric for name, metric in metrics.items() if "-kafka-" not in name}
+    assert len(every_worker) in (10, 11)  # with models of a registry, those that are not replaced
+    assert_counted(every_worker, lines)
+
+
+def assert_counted(metrics: Mapping[str, dict[str, Any]], lines: list[Line]) -> None:
     for name, metric in metrics.items():
         found = counted(metric, lines)
         assert found, f"{name} counts nothing"
@@ -112,3 +133,27 @@ def test_a_start_is_counted_before_the_model_is_fetched(metrics: Metrics, lines:
     (starts,) = (metric for name, metric in metrics.items() if name.endswith("-starts"))
     (started,) = counted(starts, lines)
     assert lines.index(started) < min(i for i, line in enumerate(lines) if line["message"] == "loading model")
+
+
+def test_lag_and_dead_letters_of_kafka_are_in_the_log_lines(plan: Plan, kafka: KafkaTopics, tmp_path: Path) -> None:
+    metrics = {name: metric for name, metric in metrics_of(plan(**ON_KAFKA)).items() if "-kafka-" in name}
+    assert metrics.keys() == {f"dev-prediction-kafka-{name}" for name in ("lag", "finished", "dead-letters")}
+    retries, in_an_hour = f"{kafka.requests}-retry", str(int(1000 * (time.time() + 3600)))
+    with kafka_worker(tmp_path / "log", kafka.env, command=[sys.executable, "-c", HURRIED]) as worker:
+        kafka.produce([(b"r1", encoded(), []), (None, b"without a key", [])])
+        kafka.produce([(b"waits", encoded(), [(NOT_BEFORE, in_an_hour.encode())])], retries)
+        assert {each.request_id for each in kafka.answers({"r1"})} == {"r1"}
+
+        def reported() -> dict[str, tuple[int, int]]:
+            """By topic: the lag of the last line, and what all lines say was finished."""
+            lag, finished = dict[str, int](), Counter[str]()
+            for line in counted(metrics["dev-prediction-kafka-lag"], worker.lines()):
+                lag[line["topic"]] = line["lag"]
+                finished[line["topic"]] += line["finished"]
+            return {topic: (lag[topic], finished[topic]) for topic in lag}
+
+        assert until(lambda: reported() == {kafka.requests: (0, 2), retries: (1, 0)}), reported()
+        assert_counted(metrics, worker.lines())
+        (dead_letter,) = counted(metrics["dev-prediction-kafka-dead-letters"], worker.lines())
+        assert dead_letter["reason"] == "the message has no key; it must be the request_id"
+        worker.stop()

@@ -22,7 +22,7 @@ from infra.check.scenarios import EXAMPLE
 from infra.check.terraform import Terraform, copy_files
 from infra.deploy import runbook
 from infra.deploy.target import Target
-from tests.terraform.conftest import EVERY_ALERT, Plan
+from tests.terraform.conftest import EVERY_ALERT, ON_KAFKA, Plan, metrics_of
 
 GOOGLES = yaml.safe_load(Path(__file__).with_name("google_metrics.yaml").read_text())
 SCORERS = {"cloud_run_revision": "service_name", "cloud_run_worker_pool": "worker_pool_name"}
@@ -30,8 +30,13 @@ SCORERS = {"cloud_run_revision": "service_name", "cloud_run_worker_pool": "worke
 SPLIT = re.compile(r" (?:>|and|or|unless) ")
 """Between the parts of a query whose values are paid for ("Manage alerting costs", Cloud Monitoring)."""
 
-OPTIONAL = ("job/completed_execution_count", "request_latencies")
-"""Metrics that only a nightly job or an HTTP endpoint needs."""
+OPTIONAL = {
+    "run.googleapis.com/job/completed_execution_count": "nightly_missed",
+    "run.googleapis.com/request_latencies": "endpoint_latency",
+}
+"""Metrics that only these alerts need."""
+
+LAG = "Lag of Kafka's topics"
 
 LINK = re.compile(r"\[([^]]+)\]\([^)]+\)")
 MOST_CHARACTERS, MOST_BYTES = 8192, 10_240
@@ -55,6 +60,10 @@ class Known:
 
 @pytest.fixture(scope="module")
 def known(metrics: Metrics) -> dict[str, Known]:
+    return known_of(metrics)
+
+
+def known_of(metrics: Metrics) -> dict[str, Known]:
     """Ours and Google's, by the names that PromQL has for them."""
     googles = {
         promql_name(name): Known(given["resources"], frozenset(given.get("labels", ())), given["is"] == "distribution")
@@ -71,6 +80,10 @@ def known(metrics: Metrics) -> dict[str, Known]:
 @pytest.fixture(scope="module")
 def queries(planned: Resources) -> dict[str, str]:
     """Every query of the alerts and of the charts, by title."""
+    return queries_of(planned)
+
+
+def queries_of(planned: Resources) -> dict[str, str]:
     found = {}
     for each in planned:
         values = each["values"]
@@ -127,31 +140,34 @@ def named(selector: Any, known: Mapping[str, Known]) -> str:
 
 
 def test_queried_metrics_exist(queries: dict[str, str], known: dict[str, Known]) -> None:
-    assert len(queries) in (6 + 10, 11 + 10)
+    assert len(queries) in (6 + 10, 11 + 10, 8 + 11)
     assert [f"{title}: {found}" for title, query in queries.items() for found in findings(query, known)] == []
 
 
 @pytest.mark.parametrize(
-    ("edit", "found"),
+    ("given", "edit", "found"),
     [
-        (("subscription_id=~", "subscription=~"), "num_undelivered_messages by subscription"),
-        (("num_undelivered_messages", "undelivered_messages"), "no metric"),
-        (("ack_message_count", "ack_message_count_sum"), "a distribution is asked for"),
-        (('"pubsub_subscription"', '"pubsub_topic"'), "of pubsub_topic, which has none"),
+        ({}, ("subscription_id=~", "subscription=~"), "num_undelivered_messages by subscription"),
+        ({}, ("num_undelivered_messages", "undelivered_messages"), "no metric"),
+        ({}, ("ack_message_count", "ack_message_count_sum"), "a distribution is asked for"),
+        ({}, ('"pubsub_subscription"', '"pubsub_topic"'), "of pubsub_topic, which has none"),
+        (ON_KAFKA, ("kafka_lag_sum", "kafka_lag"), "a distribution is asked for"),
+        (ON_KAFKA, ("outcome!=", "result!="), "prediction_outcomes by result"),
     ],
 )
-def test_a_missing_metric_is_found(
-    queries: dict[str, str], known: dict[str, Known], edit: tuple[str, str], found: str
-) -> None:
-    assert any(found in each for each in findings(queries["stuck"].replace(*edit), known))
+def test_a_missing_metric_is_found(plan: Plan, given: dict[str, str], edit: tuple[str, str], found: str) -> None:
+    resources = plan(**given)
+    query, known = queries_of(resources)["stuck"], known_of(metrics_of(resources))
+    assert not findings(query, known)
+    assert any(found in each for each in findings(query.replace(*edit), known))
 
 
 def test_every_metric_is_used(queries: dict[str, str], known: dict[str, Known]) -> None:
     used = {named(each, known) for query in queries.values() for each in selectors(promql.parse(query))}
-    unneeded = (
-        set() if "nightly_missed" in queries else {promql_name(f"run.googleapis.com/{name}") for name in OPTIONAL}
-    )
-    assert used == known.keys() - set(unneeded)
+    unneeded = {promql_name(metric) for metric, alert in OPTIONAL.items() if alert not in queries}
+    if LAG in queries:
+        unneeded.add(promql_name("pubsub.googleapis.com/subscription/ack_message_count"))
+    assert used == known.keys() - unneeded
 
 
 @pytest.mark.parametrize("given", [{"compute": "push"}, EVERY_ALERT], ids=["push", "pool"])
@@ -196,8 +212,9 @@ def alerts_of(planned: Resources) -> dict[str, dict[str, Any]]:
 
 def test_every_alert_contains_its_section_of_the_runbook(planned: Resources) -> None:
     alerts = alerts_of(planned)
-    prefix, compute = ("dev", "worker") if "nightly_missed" in alerts else ("", "push")
-    target = Target("some-project", prefix=prefix, compute=compute)
+    computes = {"worker": "nightly_missed" in alerts, "kafka": LAG in queries_of(planned)}
+    compute = next((name for name, is_so in computes.items() if is_so), "push")
+    target = Target("some-project", prefix="" if compute == "push" else "dev", compute=compute)
     page = runbook.page(target)
     sections = dict(part.split("\n", 1) for part in page.split("\n## ")[1:])
     for name, alert in alerts.items():
