@@ -94,7 +94,7 @@ def _up(options: argparse.Namespace, began: float) -> int:
         retrain=options.retrain,
         signing_keys=options.signing_keys,
     )
-    release_large_blocks()
+    release_large_blocks()  # smaller blocks are kept: for messages of 100 KB, pages would be cleared again and again
     with contextlib.ExitStack() as stack:
         page = stack.enter_context(_page(options, twin))  # first, as both start at the same time
         stack.enter_context(twin)
