@@ -44,17 +44,17 @@ def main(argv: Sequence[str] | None = None, *, program: str = "python -m infra.l
         return int(_RUN[options.command](options, began))
     except KeyboardInterrupt:
         return 0
-    except (*_FAILURES, *_kafka_failures()) as exc:
+    except _failures() as exc:
         _say(f"error: {exc}")
         return 1
 
 
-def _kafka_failures() -> tuple[type[Exception], ...]:
-    """Errors of a Kafka cluster, imported after a failure: a start without Kafka needs no client of it."""
+def _failures() -> tuple[type[Exception], ...]:
+    """Errors that end a command. Those of Kafka are imported after a failure: a start without it needs no client."""
     from functions.kafka.cluster_check import BrokerUnreachable
     from functions.kafka.connection import KafkaConfigError
 
-    return KafkaConfigError, BrokerUnreachable
+    return (*_FAILURES, KafkaConfigError, BrokerUnreachable)
 
 
 def _up(options: argparse.Namespace, began: float) -> int:
