@@ -84,6 +84,7 @@ def test_shutdown_loses_no_request_and_duplicates_no_response(
             assert sorted(rest) == sorted(ids - set(answered)), "the next worker answers exactly the rest"
 
 
+@pytest.mark.timing
 def test_a_worker_ends_in_time_while_storage_hangs(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Twin(worker=None, topology=Topology.read().with_retry(0.2, 0.8)) as twin:
         for name, value in twin.env.items():

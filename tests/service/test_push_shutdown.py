@@ -74,6 +74,7 @@ def test_nothing_is_lost_when_a_push_worker_ends(tmp_path: Path, monkeypatch: py
             assert pubsub.backlog("dead_predict-sub") == []
 
 
+@pytest.mark.timing
 @pytest.mark.slow
 def test_a_worker_ends_in_time_while_storage_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()

@@ -178,14 +178,16 @@ def test_an_artifact_that_does_not_exist_is_one_line(root: Path, tmp_path: Path,
     assert place == f"  all of its output is in {log}"
 
 
-def test_a_worker_that_dies_later_ends_the_twin(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "module"), [("worker", b"functions.entrypoints.server"), ("page", b"client\0web")])
+def test_a_process_that_dies_later_ends_the_twin(name: str, module: bytes, root: Path, tmp_path: Path) -> None:
     with running(root, tmp_path / "worker.log") as up:
         assert up.ready(), up.said
         family = up.family()
-        os.kill(family[1], signal.SIGKILL)
+        (killed,) = (pid for pid in family if module in Path(f"/proc/{pid}/cmdline").read_bytes())
+        os.kill(killed, signal.SIGKILL)
         _, rest = up.process.communicate(timeout=15)
         assert up.process.returncode == 1
-        assert "the worker was killed by SIGKILL" in rest
+        assert f"the {name} was killed by SIGKILL" in rest
         assert until(lambda: not alive(family))
 
 
