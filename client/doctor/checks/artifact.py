@@ -12,19 +12,15 @@ from client.doctor.finding import Finding, fail, ok
 from client.doctor.gcloud import gcloud
 from client.gcp import UPLOAD_TIMEOUT_S, UsageError
 from client.text import printable
+from model.artifact import SHIPPED
 
 BUCKET = "gs://"
-
-_PACKAGES = Path(__file__).resolve().parents[3]
-"""The folder of the packages: the checkout, or site-packages."""
-
-_SHIPPED = _PACKAGES / "model" / "artifacts" / "fashion-mnist"
 
 
 def shipped() -> str:
     """Return the shipped artifact's folder, relative to the current folder if it is below it."""
     here = Path.cwd()
-    return str(_SHIPPED.relative_to(here) if _SHIPPED.is_relative_to(here) else _SHIPPED)
+    return str(SHIPPED.relative_to(here) if SHIPPED.is_relative_to(here) else SHIPPED)
 
 
 def check_place(place: str) -> str:
@@ -78,9 +74,9 @@ def _fix(project: str, place: str) -> str:
     """
     name = Path(place).name
     if place.startswith(BUCKET):
-        source = shipped() if name == _SHIPPED.name else f"build/artifacts/{name}"
+        source = shipped() if name == SHIPPED.name else f"build/artifacts/{name}"
         return gcloud(project, "storage", "rsync", "--recursive", source, place)
-    if name != _SHIPPED.name:
+    if name != SHIPPED.name:
         return shlex.join(["predictions", "model", "export", "--run", f"build/train/{name}"])
     if "site-packages" in Path(place).resolve().parts:
         return "pip install --force-reinstall --no-deps image-prediction-pipeline"
