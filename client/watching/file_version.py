@@ -31,6 +31,10 @@ class FileVersion(ImageFile):
             return self._is(self.path.stat())
         return False
 
+    def is_at(self, path: Path) -> bool:
+        """Whether this version is at `path`, whatever its name was when it was found. Raises OSError."""
+        return self._is(path.lstat())
+
     def size(self) -> int:
         status = self.path.stat()
         self._check(status)
@@ -39,13 +43,13 @@ class FileVersion(ImageFile):
     def read(self) -> bytes:
         with self.path.open("rb") as file:
             data = file.read()
-            self._check_open(file)  # after reading, because a program may be writing to the file
+            self.check_open(file)  # after reading, because a program may be writing to the file
             return data
 
     def open(self) -> BinaryIO:
         file = self.path.open("rb")
         try:
-            self._check_open(file)
+            self.check_open(file)
         except BaseException:
             file.close()
             raise
@@ -58,7 +62,8 @@ class FileVersion(ImageFile):
         if not self._is(status):
             raise Changed("it changed before it was sent")
 
-    def _check_open(self, file: IO[bytes]) -> None:
+    def check_open(self, file: IO[bytes]) -> None:
+        """Raise Changed when an open file has another version."""
         self._check(os.fstat(file.fileno()))
 
 

@@ -184,7 +184,9 @@ class FolderWatch:
 
     def _move(self, done: DoneFolder, version: FileVersion, *, is_error: bool, is_earlier: bool) -> None:
         try:
-            target = done.move(version.path, version.name, is_error=is_error)
+            target = done.move(version, is_error=is_error)
+        except Changed:  # the next scans find the new version
+            return
         except OSError as exc:
             self._unmoved.add(version.request_id)
             self._scan.find_again(version.name, _AGAIN_S)

@@ -21,6 +21,7 @@ from client.text import SendError, StoreError
 from client.transport.base import Sent
 from client.watching.backoff import Backoff
 from client.watching.done_folder import DoneFolder
+from client.watching.file_version import FileVersion
 from client.watching.folder_watch import Disconnected, FolderWatch
 from client.watching.publishing import Publishing
 from functions.messages.contract import Error, Response
@@ -255,10 +256,10 @@ def test_a_move_that_fails_is_shown_once_and_tried_again(
 ) -> None:
     move, failures = DoneFolder.move, [OSError(28, "No space left on device")] * 3
 
-    def full(self: DoneFolder, path: Path, name: str, *, is_error: bool) -> Path:
+    def full(self: DoneFolder, version: FileVersion, *, is_error: bool) -> Path:
         if failures:
             raise failures.pop()
-        return move(self, path, name, is_error=is_error)
+        return move(self, version, is_error=is_error)
 
     monkeypatch.setattr(DoneFolder, "move", full)
     monkeypatch.setattr("client.watching.folder_watch._AGAIN_S", 0.01)
