@@ -31,12 +31,15 @@ def script(root: Path, code: str, *words: str, env: dict[str, str] | None = None
 
 
 NOTHING_IS_LEFT = """
-import asyncio, os, sys, threading, time
+import asyncio, contextlib, os, sys, threading, time
 from client import AsyncPredictions, Predictions
 
 def sockets():
-    links = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
-    return [os.readlink(link) for link in links if os.path.lexists(link) and "socket" in os.readlink(link)]
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # a thread has closed it meanwhile
+            found.append(os.readlink(f"/proc/self/fd/{number}"))
+    return [link for link in found if "socket" in link]
 
 def endless():
     while True:
