@@ -87,7 +87,13 @@ def test_what_is_not_certain_is_refused_in_one_sentence(
     ("config", "weights", "words"),
     [
         (CONFIG, "pytorch_model.bin", r"pytorch_model\.bin holds a pickle, which runs code .* optimum-cli export onnx"),
-        (CONFIG, "model.safetensors", r"model\.safetensors holds weights without a network .* optimum-cli export onnx"),
+        (
+            {**CONFIG, "architectures": ["BeitForImageClassification"]},
+            "model.safetensors",
+            r"holds weights without a network, and only these are built here: .*ViT\. .* optimum",
+        ),
+        (CONFIG, "weights.safetensors", r"weights; of this architecture model\.safetensors could be imported\. Export"),
+        (CONFIG, "flax_model.msgpack", r"weights; of this architecture model\.safetensors could be imported\. Export"),
         (TIMM, "model.safetensors", r"build it with timm\.create_model, and export it with torch\.onnx\.export"),
     ],
 )

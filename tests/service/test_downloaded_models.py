@@ -28,6 +28,8 @@ def bucket() -> Iterator[Bucket]:
         for name, content in FILES.items():
             bucket.blob(f"models/vit/{name}").upload_from_string(content)
         bucket.blob("models/vit-large/config.json").upload_from_string(b"[]")
+        bucket.blob("models/vit-large/model.safetensors").upload_from_string(b"weights")
+        bucket.blob("models/vit-large/pytorch_model.bin").upload_from_string(b"the same weights")
         yield bucket
 
 
@@ -39,6 +41,12 @@ def test_a_folder_is_copied_without_weights_that_are_not_read(bucket: Bucket) ->
     with downloaded("gs://hub/models/vit", None, 1_000) as folder:
         assert folder.name == "vit" and found(folder) == {**FILES, "model.safetensors": b""}
     assert not folder.exists()
+
+
+def test_weights_are_copied_where_there_is_no_network(bucket: Bucket) -> None:
+    with downloaded("gs://hub/models/vit-large", None, 9) as folder:
+        content = {"config.json": b"[]", "model.safetensors": b"weights", "pytorch_model.bin": b""}
+        assert found(folder) == content
 
 
 def test_of_several_networks_only_the_chosen_one_is_copied(bucket: Bucket) -> None:

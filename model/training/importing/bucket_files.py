@@ -16,7 +16,10 @@ from model.training.errors import SourceError
 _MAX_FILES = 1_000
 
 # Weights in formats that are not imported. Their names tell what a folder is, so they are copied without content.
-_UNREAD = ".safetensors", ".msgpack", ".pt", ".pth", ".ckpt", ".ot", "pytorch_model.bin", "tf_model.h5"
+_UNREAD = ".msgpack", ".pt", ".pth", ".ckpt", ".ot", "pytorch_model.bin", "tf_model.h5"
+
+# Weights that are imported where there is no .onnx file.
+_WEIGHTS = ".safetensors"
 
 
 def is_address(source: str) -> bool:
@@ -69,7 +72,9 @@ def _objects(client: Any, bucket: str, name: str, address: str) -> list[Any]:
 
 
 def _copy(objects: Sequence[Any], name: str, target: Path, file: str | None, most: int, address: str) -> None:
-    wanted = [blob for blob in objects if _is_needed(blob.name.removeprefix(f"{name}/"), file)]
+    names = [blob.name.removeprefix(f"{name}/") for blob in objects]
+    has_onnx = any(inside.endswith(".onnx") for inside in names)
+    wanted = [blob for blob, inside in zip(objects, names, strict=True) if _is_needed(inside, file, has_onnx=has_onnx)]
     total = sum(blob.size for blob in wanted)
     if total > most:
         raise SourceError(
@@ -88,9 +93,9 @@ def _copy(objects: Sequence[Any], name: str, target: Path, file: str | None, mos
             path.touch()
 
 
-def _is_needed(inside: str, file: str | None) -> bool:
-    """Whether a file of the folder is read: not another .onnx file than the chosen one, nor weights for one."""
-    if inside.endswith(_UNREAD):
+def _is_needed(inside: str, file: str | None, *, has_onnx: bool) -> bool:
+    """Whether a file of the folder is read: not another .onnx file than the chosen one, nor weights next to one."""
+    if inside.endswith(_UNREAD) or (has_onnx and inside.endswith(_WEIGHTS)):
         return False
     return file is None or ".onnx" not in inside or inside.startswith(file)
 

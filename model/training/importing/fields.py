@@ -34,19 +34,32 @@ class Fields:
             raise self.wrong(name, "true or false")
         return value
 
-    def edge(self, name: str) -> int:
-        """A count of pixels."""
+    def count(self, name: str, default: int | None = None) -> int:
+        """A whole number above 0, for instance of pixels."""
         allowed = "a whole number above 0"
-        value = self._value(name, None, allowed)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        value = self._value(name, default, allowed)
+        if not _is_count(value):
             raise self.wrong(name, allowed)
-        return value
+        return int(value)
 
-    def number(self, name: str, default: float | None = None) -> float:
-        """A number above 0."""
-        value = self._value(name, default, "a number above 0")
-        if not _is_number(value) or value <= 0:
-            raise self.wrong(name, "a number above 0")
+    def counts(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
+        """A list of whole numbers above 0."""
+        value = self._value(name, default, "")
+        if not isinstance(value, list | tuple) or not value or not all(map(_is_count, value)):
+            raise self.wrong(name, "a list of whole numbers above 0")
+        return tuple(value)
+
+    def check_divides(self, name: str, number: int, whole: int) -> None:
+        """Raise SourceError unless a number of this field divides another one."""
+        if whole % number:
+            raise self.wrong(name, f"a divisor of {whole}")
+
+    def number(self, name: str, default: float | None = None, *, zero: bool = False) -> float:
+        """A number above 0. `zero`: whether it may be 0."""
+        allowed = f"a number {'from' if zero else 'above'} 0"
+        value = self._value(name, default, allowed)
+        if not _is_number(value) or value < 0 or (value == 0 and not zero):
+            raise self.wrong(name, allowed)
         return float(value)
 
     def colours(self, name: str, default: tuple[float, ...] | None = None, *, zero: bool = True) -> tuple[float, ...]:
@@ -96,6 +109,10 @@ def read_fields(path: Path) -> Fields:
     if not isinstance(found, dict):
         raise SourceError(f"{path} holds {quoted(found)}; it must be a JSON object")
     return Fields(found, str(path))
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _is_number(value: Any) -> bool:

@@ -26,7 +26,14 @@ from model.training.importing.keras_file import SUFFIXES, keras_suffix
 from model.training.importing.keras_source import KerasSource
 from model.training.importing.labels import labels_for
 from model.training.importing.litert_source import LiteSource, is_lite
-from model.training.importing.model_folder import file_of, files_to_compare, is_model_folder, read_stated
+from model.training.importing.model_folder import (
+    file_of,
+    files_to_compare,
+    is_model_folder,
+    network_of_weights,
+    onnx_files,
+    read_stated,
+)
 from model.training.importing.onnx_limits import OnnxLimits
 from model.training.importing.outputs import described, meaning_of
 from model.training.importing.pixels import pixels_of, values_of, warn_of_even_scores, warn_of_scaling
@@ -103,14 +110,18 @@ def _import_local(options: ImportOptions, out: Path, given: str) -> Artifact:
 
 
 def _import_folder(options: ImportOptions, out: Path, given: str) -> Artifact:
-    """Import an ONNX file of a folder with what the configuration next to it says."""
+    """Import an ONNX file or the weights of a folder with what the configuration next to it says."""
     from model.training.importing.onnx_choice import choose_file
     from model.training.importing.onnx_shape import with_shape
 
     folder = Path(options.source)
     stated = read_stated(folder, pixels=options.recipe is None, labels=options.labels is None)
     stated.check_answers(options.pixels, options.framing)
-    size = (options.size, options.size) if options.size else stated.size
+    if not onnx_files(folder):
+        if options.file:
+            raise SourceError(f"--file is {quoted(options.file)}; {given} holds no .onnx file to choose from")
+        return _import(replace(options, stated=stated), out, given)
+    size = _wanted_size(options, stated)
     with tempfile.TemporaryDirectory(prefix=f"{folder.name[:40]}-") as place:
 
         def prepared(file: Path) -> ImportOptions:
@@ -152,6 +163,10 @@ def open_source(options: ImportOptions) -> Source:
     if path.exists() and (options.weights, options.alpha) != (catalog.IMAGENET, 1.0):
         raise SourceError(f"{path} has its own weights and width; --weights and --alpha need a name of the catalog")
     choice = Choice(options.signature, options.output, options.size)
+    if is_model_folder(path):
+        _refuse_signature(options)
+        network = network_of_weights(path, _wanted_size(options, options.stated))
+        return KerasSource(network, str(path), size=options.size, output=options.output)
     if path.suffix.lower() == ".onnx" or is_onnx(path):
         _refuse_signature(options)
         return _onnx_source(path, choice, options)
@@ -231,6 +246,11 @@ def signature_for(source: Source, options: ImportOptions) -> Signature:
 def named(source: str) -> str:
     """An artifact's name, derived from its source: only a-z, 0-9 and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", Path(source).stem.lower()).strip("-")[:63] or "model"
+
+
+def _wanted_size(options: ImportOptions, stated: Stated) -> tuple[int, int] | None:
+    """The height and width for a model that takes images of any size; None when nothing says it."""
+    return (options.size, options.size) if options.size else stated.size
 
 
 def _engines(source: Source, wanted: Sequence[str]) -> tuple[str, ...]:

@@ -1,4 +1,5 @@
-"""Folders with an ONNX file and its configuration: Hugging Face repositories, exports of timm, and plain folders.
+"""Folders with an ONNX file, or with weights of a known architecture, and their configuration: Hugging Face
+repositories, exports of timm, and plain folders.
 
 `config.json` and `preprocessor_config.json` say the labels, the meaning of the outputs and the preprocessing. What they
 do not say is asked for, as for any file.
@@ -8,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from model.text import listed, quoted
 from model.training.errors import SourceError
-from model.training.importing.fields import read_fields
+from model.training.importing.architectures.build import BUILDERS, build, built_architecture
+from model.training.importing.architectures.weights import FILE, INDEX
+from model.training.importing.fields import Fields, read_fields
 from model.training.importing.stated import NOTHING, Stated
 from model.training.importing.timm_config import is_timm, read_timm
 from model.training.importing.transformers_config import read_labels, read_meaning
@@ -63,11 +67,9 @@ def read_stated(folder: Path, *, pixels: bool = True, labels: bool = True) -> St
 def file_of(folder: Path, name: str | None) -> Path | None:
     """The ONNX file of a folder: the one with this name, or the only one. None when there are several without a name.
 
-    Raises SourceError when there is none, and for a name that is not that of one of them.
+    Raises SourceError for a name that is not that of one of them.
     """
     files = onnx_files(folder)
-    if not files:
-        raise _without_network(folder)
     if name is None:
         return files[0] if len(files) == 1 else None
     wanted = (folder / name).resolve()
@@ -75,6 +77,17 @@ def file_of(folder: Path, name: str | None) -> Path | None:
         if file.resolve() == wanted or file.absolute() == (folder / name).absolute():
             return file
     raise SourceError(f"--file is {quoted(name)}; {folder} holds {listed(_names(folder, files))}")
+
+
+def network_of_weights(folder: Path, size: tuple[int, int] | None) -> Any:
+    """The keras.Model of a folder that holds weights and no ONNX file. `size`: see architectures.build.
+
+    Raises SourceError, which says how to export a network that cannot be built.
+    """
+    config = read_fields(folder / _CONFIG)
+    if not is_timm(config) and built_architecture(config) and _safetensors(folder):
+        return build(folder, config, size)
+    raise _without_network(folder, config)
 
 
 def files_to_compare(folder: Path, *, has_images: bool) -> tuple[list[Path], list[str]]:
@@ -94,22 +107,28 @@ def _names(folder: Path, files: Sequence[Path]) -> list[str]:
     return [file.relative_to(folder).as_posix() for file in files]
 
 
-def _without_network(folder: Path) -> SourceError:
+def _safetensors(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (FILE, INDEX))
+
+
+def _without_network(folder: Path, config: Fields) -> SourceError:
     weights = _weights(folder)[0]
-    config = read_fields(folder / _CONFIG)
     if is_timm(config):
         how = "build it with timm.create_model, and export it with torch.onnx.export (docs/models.md)"
     else:
         how = f"pip install optimum-onnx, then optimum-cli export onnx --model {folder} {folder / 'onnx'}"
-    why = (
-        "a pickle, which runs code when it is loaded"
-        if weights.suffix in (".bin", ".pth", ".pt", ".ckpt")
-        else "weights"
-    )
-    return SourceError(
-        f"{folder} holds no .onnx file; {weights.name} holds {why} without a network that can be run here. Export it: "
-        f"{how}"
-    )
+    what = "weights without a network"
+    if weights.suffix in (".bin", ".pth", ".pt", ".ckpt"):
+        what = "a pickle, which runs code when it is loaded"
+    elif built_architecture(config):
+        what = f"weights; of this architecture {FILE} could be imported"
+    elif not is_timm(config):
+        what = f"weights without a network, and only these are built here: {listed(list(map(_short, BUILDERS)))}"
+    return SourceError(f"{folder} holds no .onnx file; {weights.name} holds {what}. Export it: {how}")
+
+
+def _short(architecture: str) -> str:
+    return architecture.replace("ForImageClassification", "")
 
 
 def _weights(folder: Path) -> list[Path]:

@@ -25,7 +25,10 @@ def refuse_pickle(path: Path) -> None:
 def refuse_by_name(path: Path) -> None:
     """Raise SourceError when a file of an unknown format has a name of PyTorch's files."""
     if path.suffix.lower() == _WEIGHTS:
-        raise SourceError(f"{path} holds weights without the network that they are for: {_REMEDY}")
+        raise SourceError(
+            f"{path} holds weights without the network that they are for: import its folder if it has a config.json of "
+            f"Hugging Face, or {_REMEDY}"
+        )
     if path.suffix.lower() in _PICKLES:
         raise _pickled(path)
 

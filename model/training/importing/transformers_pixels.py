@@ -144,13 +144,13 @@ def _size(given: Fields, square: bool) -> tuple[str, int, int]:
     """How the image is fitted, and the height and width of the box for it."""
     size = given.values.get("size")
     if isinstance(size, int):
-        edge = given.edge("size")
+        edge = given.count("size")
         return "stretch" if square else "cover", edge, edge
     found = _both(given, "size")
     if found:
         return "stretch", *found
     if isinstance(size, dict) and set(size) == {"shortest_edge"}:
-        edge = given.object("size").edge("shortest_edge")
+        edge = given.object("size").count("shortest_edge")
         return "cover", edge, edge
     raise given.wrong("size", f"{_SIZE}, or with shortest_edge")
 
@@ -163,7 +163,7 @@ def _both(given: Fields, name: str) -> tuple[int, int] | None:
     if not isinstance(size, dict) or set(size) != {"height", "width"}:
         return None
     fields = Fields(size, f"{given.where}, {name}")
-    return fields.edge("height"), fields.edge("width")
+    return fields.count("height"), fields.count("width")
 
 
 def _crop(given: Fields, processor: _Processor) -> tuple[int, int] | None:
@@ -174,7 +174,7 @@ def _crop(given: Fields, processor: _Processor) -> tuple[int, int] | None:
     if "crop_size" not in given and processor.crop:
         return processor.crop, processor.crop
     if isinstance(given.values.get("crop_size"), int):
-        edge = given.edge("crop_size")
+        edge = given.count("crop_size")
         return edge, edge
     found = _both(given, "crop_size")
     if found is None:

@@ -1,0 +1,282 @@
+"""Networks of transformers whose weights are .safetensors: they score as transformers does, or are refused by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("keras", reason="no TensorFlow: pip install -r model/requirements.txt")
+
+import ml_dtypes
+from safetensors.numpy import save_file
+
+from model.artifact.load import load_engine
+from model.training.errors import SourceError
+from model.training.importing.architectures.build import build
+from model.training.importing.fields import Fields
+from model.training.importing.import_model import ImportOptions, import_model
+from tests.hub_folders import VIT
+from tests.lab.architectures import GOLDEN, array, images
+
+KNOWN: dict[str, Any] = json.loads(GOLDEN.read_text(encoding="utf-8"))
+LABELS = {"0": "coat", "1": "bag", "2": "boot"}
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+def arrays_of(title: str) -> Arrays:
+    return {name: array(name, shape) for name, shape in KNOWN[title]["shapes"].items()}
+
+
+def repository(folder: Path, title: str = "ViT", arrays: Arrays | None = None, **changes: Any) -> Path:
+    """A folder with the network's configuration, with changes, and its weights."""
+    folder.mkdir(exist_ok=True)
+    height, width = KNOWN[title]["size"]
+    config = {**KNOWN[title]["config"], "id2label": LABELS, **changes}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "preprocessor_config.json").write_text(json.dumps({**VIT, "size": {"height": height, "width": width}}))
+    save_file(arrays_of(title) if arrays is None else arrays, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+def logits(folder: Path, title: str = "ViT") -> Any:
+    size = tuple(KNOWN[title]["size"])
+    config = Fields(json.loads((folder / "config.json").read_text()), "config.json")
+    return build(folder, config, size).predict_on_batch(images(size))
+
+
+def expected(title: str = "ViT") -> Any:
+    return np.asarray(KNOWN[title]["logits"])
+
+
+@pytest.mark.parametrize("title", KNOWN)
+def test_logits_are_those_of_transformers(title: str, tmp_path: Path) -> None:
+    np.testing.assert_allclose(logits(repository(tmp_path / "a", title), title), expected(title), atol=5e-5)
+    assert np.ptp(expected(title), axis=0).max() > 0.1, "the images get different logits"
+
+
+@pytest.mark.optional
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not find_spec("transformers"), reason="not installed: transformers")
+def test_transformers_still_computes_the_known_logits(root: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.lab.architectures", str(tmp_path / "new.json")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=root, timeout=560, env={**os.environ, "HF_HUB_OFFLINE": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "new.json").read_text(encoding="utf-8"))
+    assert found.keys() == KNOWN.keys()
+    for title, known in KNOWN.items():
+        assert found[title]["shapes"] == known["shapes"]
+        np.testing.assert_allclose(found[title]["logits"], known["logits"], atol=5e-5)
+
+
+@pytest.mark.parametrize(("kind", "off"), [("float64", 5e-5), ("float16", 0.01), ("bfloat16", 0.1)])
+def test_weights_of_other_precision_are_read(kind: str, off: float, tmp_path: Path) -> None:
+    dtype = ml_dtypes.bfloat16 if kind == "bfloat16" else np.dtype(kind)
+    arrays = {name: values.astype(dtype) for name, values in arrays_of("ViT").items()}
+    np.testing.assert_allclose(logits(repository(tmp_path / "a", arrays=arrays)), expected(), atol=off)
+
+
+def sharded(folder: Path) -> Path:
+    """The weights in two files and an index."""
+    repository(folder)
+    names = sorted(arrays_of("ViT"))
+    parts = {"model-00001-of-00002.safetensors": names[:9], "model-00002-of-00002.safetensors": names[9:]}
+    for part, held in parts.items():
+        save_file({name: arrays_of("ViT")[name] for name in held}, folder / part)
+    found = {name: part for part, held in parts.items() for name in held}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": found}))
+    (folder / "model.safetensors").unlink()
+    return folder
+
+
+def test_weights_in_several_files_are_read(tmp_path: Path) -> None:
+    np.testing.assert_allclose(logits(sharded(tmp_path / "a")), expected(), atol=5e-5)
+
+
+def test_what_a_classifier_does_not_use_may_be_there(tmp_path: Path) -> None:
+    more = {"vit.pooler.dense.weight": np.ones((32, 32), np.float32), "vit.pooler.dense.bias": np.ones(32, np.float32)}
+    np.testing.assert_allclose(
+        logits(repository(tmp_path / "a", arrays=arrays_of("ViT") | more)), expected(), atol=5e-5
+    )
+
+
+@pytest.mark.parametrize("title", ["ViT", "Swin", "ConvNextV2", "MobileNetV2"])
+@pytest.mark.usefixtures("unmeasured")
+def test_a_folder_is_served_with_the_scores_of_transformers(title: str, tmp_path: Path) -> None:
+    folder = repository(tmp_path / "pets", title)
+    artifact = import_model(ImportOptions(str(folder)), tmp_path / "out")
+    assert artifact.signature.labels == tuple(LABELS.values()) and artifact.signature.outputs == "logits"
+    powers = np.exp(expected(title))
+    for name in ("litert", "savedmodel"):
+        _, engine = load_engine(artifact, name)
+        scores = engine.score(images(tuple(KNOWN[title]["size"])))
+        engine.close()
+        np.testing.assert_allclose(scores, powers / powers.sum(1, keepdims=True), atol=1e-4)
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_a_network_for_any_size_gets_that_of_the_preprocessing_or_asks(tmp_path: Path) -> None:
+    folder = repository(tmp_path / "a", "ResNet, early")
+    artifact = import_model(ImportOptions(str(folder), engines=("savedmodel",)), tmp_path / "out")
+    assert (artifact.signature.height, artifact.signature.width) == (65, 49)
+    (folder / "preprocessor_config.json").unlink()
+    with pytest.raises(SourceError, match="takes images of any size; choose one with --size"):
+        import_model(ImportOptions(str(folder), pixels="torch"), tmp_path / "none")
+    other = import_model(ImportOptions(str(folder), pixels="torch", size=40, engines=("savedmodel",)), tmp_path / "b")
+    assert (other.signature.height, other.signature.width) == (40, 40)
+
+
+def changed(name: str, values: np.ndarray[Any, Any] | None) -> Arrays:
+    """The arrays of the ViT with another one of this name, or without it."""
+    arrays = arrays_of("ViT")
+    del arrays[name]
+    return arrays if values is None else {**arrays, name: values}
+
+
+@pytest.mark.usefixtures("unmeasured")
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        (changed("vit.layernorm.bias", None), r"a has no array 'vit\.layernorm\.bias', which its configuration needs"),
+        (
+            changed("classifier.bias", np.zeros(4, np.float32)),
+            r"'classifier\.bias' has the shape \[4\]; .* needs \[3\]",
+        ),
+        (
+            changed("classifier.weight", np.zeros((3, 31), np.float32)),
+            r"'classifier\.weight' has the shape \[3, 31\]; its configuration needs \[any, 32\]",
+        ),
+        (changed("classifier.bias", np.zeros(3, np.int8)), r"'classifier\.bias' has the type I8; it must be F64, F32"),
+        (
+            changed("classifier.bias", np.full(3, np.inf, np.float32)),
+            r"'classifier\.bias' has values that are not finite",
+        ),
+        (
+            arrays_of("ViT") | {"vit.gate": np.zeros(3, np.float32)},
+            r"a has 1 arrays that its configuration does not need, such as 'vit\.gate': the configuration or",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(arrays: Arrays, words: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=words):
+        import_model(ImportOptions(str(repository(tmp_path / "a", arrays=arrays))), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("unmeasured")
+@pytest.mark.parametrize(
+    ("title", "changes", "words"),
+    [
+        ("ViT", {"hidden_act": "gelu_new"}, "hidden_act is 'gelu_new'; it must be one of: gelu"),
+        ("ViT", {"num_attention_heads": 5}, "num_attention_heads is '5'; it must be a divisor of 32"),
+        ("ViT", {"num_hidden_layers": 3}, r"no array 'vit\.encoder\.layer\.2\.layernorm_before\.weight'"),
+        (
+            "ViT",
+            {"num_hidden_layers": 1},
+            r"16 arrays that its configuration does not need, such as 'vit\.encoder\.lay",
+        ),
+        ("ViT", {"image_size": 64}, r"position_embeddings' has the shape \[1, 10, 32\]; .* needs \[1, 17, 32\]"),
+        ("ViT", {"image_size": 5000}, "image_size is '5000'; it must be a whole number from 1 to 4,096, or two"),
+        ("ViT", {"image_size": 8}, "config.json does not describe a network that can be built"),
+        ("ViT", {"image_size": "big"}, "image_size is 'big'; it must be a whole number"),
+        ("ViT", {"patch_size": [16, 16]}, "patch_size is '.16, 16.'; it must be a whole number above 0"),
+        (
+            "ViT",
+            {"num_channels": 4},
+            r"projection\.weight' has the shape \[32, 3, 16, 16\]; .* needs \[any, 4, 16, 16\]",
+        ),
+        ("Swin", {"num_heads": [2]}, "num_heads is '.2.'; it must be 2 numbers, as depths has"),
+        ("Swin", {"num_heads": [3, 4]}, "num_heads is '.3, 4.'; it must be a divisor of 8"),
+        ("Swin", {"window_size": 3}, "window_size is '3'; it must be a divisor of 16"),
+        ("Swin", {"image_size": 60}, "window_size is '4'; it must be a divisor of 15"),
+        ("ConvNext", {"depths": 3}, "depths is '3'; it must be a list of whole numbers above 0"),
+        ("ConvNext", {"depths": [1, 0]}, "depths is '.1, 0.'; it must be a list of whole numbers above 0"),
+        ("ConvNext", {"layer_scale_init_value": -1}, "layer_scale_init_value is '-1'; it must be a number from 0"),
+        ("ResNet", {"hidden_act": "silu"}, "hidden_act is 'silu'; it must be one of: relu"),
+        ("ResNet", {"layer_type": "wide"}, "layer_type is 'wide'; it must be one of: bottleneck, basic"),
+        ("MobileNetV2", {"output_stride": 16}, "output_stride is '16'; it must be 32"),
+        ("MobileNetV2", {"hidden_act": "relu"}, "hidden_act is 'relu'; it must be one of: relu6"),
+    ],
+)
+def test_configurations_that_are_not_understood_are_named(
+    title: str, changes: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SourceError, match=words):
+        import_model(ImportOptions(str(repository(tmp_path / "a", title, **changes))), tmp_path / "out")
+
+
+def test_patches_of_swin_that_cannot_be_merged_are_named(tmp_path: Path) -> None:
+    larger = {
+        name: array(name, [81, *values.shape[1:]]) if "table" in name else values
+        for name, values in arrays_of("Swin").items()
+    }
+    folder = repository(tmp_path / "a", "Swin", larger, image_size=60, window_size=5)
+    with pytest.raises(SourceError, match=r"image_size is '60'; it must be a multiple of patch_size by 2"):
+        import_model(ImportOptions(str(folder)), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("index", "words"),
+    [
+        (
+            {"weight_map": {"a": "../b.safetensors"}},
+            r"weight_map names '\.\./b\.safetensors'; it must be a \.safetensors",
+        ),
+        ({"weight_map": {"a": 3}}, "weight_map names '3'; it must be"),
+        ({"weight_map": {"a": "b.safetensors"}}, r"b\.safetensors does not exist; .*index\.json names it"),
+        ({}, "weight_map is missing; it must be an object"),
+    ],
+)
+def test_a_wrong_index_is_named(index: dict[str, Any], words: str, tmp_path: Path) -> None:
+    folder = sharded(tmp_path / "a")
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(SourceError, match=words):
+        import_model(ImportOptions(str(folder)), tmp_path / "out")
+
+
+def test_an_array_in_two_files_is_refused(tmp_path: Path) -> None:
+    folder = sharded(tmp_path / "a")
+    save_file(arrays_of("ViT"), folder / "model-00001-of-00002.safetensors")
+    with pytest.raises(SourceError, match=r"has two arrays '.*', one of them in model-00002-of-00002\.safetensors"):
+        import_model(ImportOptions(str(folder)), tmp_path / "out")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x02", b"\xff" * 40, b"\x08\0\0\0\0\0\0\0{}      \0"])
+def test_a_damaged_file_is_named(content: bytes, tmp_path: Path) -> None:
+    folder = repository(tmp_path / "a")
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(SourceError, match=r"model\.safetensors is not a safetensors file: |has no array"):
+        import_model(ImportOptions(str(folder)), tmp_path / "out")
+
+
+@pytest.mark.usefixtures("unmeasured")
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"file": "model.onnx"}, r"--file is 'model\.onnx'; .*/a holds no \.onnx file to choose from"),
+        ({"size": 96}, r"size is 96; .* takes only 48x48"),
+        ({"pixels": "torch"}, "--pixels is torch, and .* says how pixels are prepared"),
+        ({"signature": "serve"}, "the signature is 'serve'; only SavedModel folders"),
+        ({"output": "logits"}, "the output is 'logits'"),
+        ({"alpha": 0.5}, "has its own weights and width"),
+    ],
+)
+def test_options_that_do_not_fit_are_named(options: dict[str, Any], words: str, tmp_path: Path) -> None:
+    folder = repository(tmp_path / "a")
+    with pytest.raises(SourceError, match=words):
+        import_model(ImportOptions(str(folder), **options), tmp_path / "out")
+
+
+def test_as_many_labels_as_scores_are_needed(tmp_path: Path) -> None:
+    folder = repository(tmp_path / "a", id2label={"0": "coat", "1": "bag"})
+    with pytest.raises(SourceError, match="2 labels"):
+        import_model(ImportOptions(str(folder)), tmp_path / "out")
