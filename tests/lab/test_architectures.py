@@ -197,6 +197,7 @@ def test_weights_that_do_not_fit_are_named(arrays: Arrays, words: str, tmp_path:
         ("Swin", {"num_heads": [2]}, "num_heads is '.2.'; it must be 2 numbers, as depths has"),
         ("Swin", {"num_heads": [3, 4]}, "num_heads is '.3, 4.'; it must be a divisor of 8"),
         ("Swin", {"window_size": 3}, "window_size is '3'; it must be a divisor of 16"),
+        ("Swin", {"image_size": 66}, "patch_size is '4'; it must be a divisor of 66"),
         ("Swin", {"image_size": 60}, "window_size is '4'; it must be a divisor of 15"),
         ("ConvNext", {"depths": 3}, "depths is '3'; it must be a list of whole numbers above 0"),
         ("ConvNext", {"depths": [1, 0]}, "depths is '.1, 0.'; it must be a list of whole numbers above 0"),

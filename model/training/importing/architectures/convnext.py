@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import layers, ops
 
-from model.training.importing.architectures import layers as torch
+from model.training.importing.architectures.layers import convolution, dense, depthwise, layer_norm
 from model.training.importing.architectures.weights import Weights
 from model.training.importing.fields import Fields
 
@@ -28,27 +28,27 @@ def convnext_v2(config: Fields, weights: Weights, images: Any) -> Any:
 def _logits(config: Fields, weights: Weights, images: Any, root: str, *, is_second: bool, scaled: bool) -> Any:
     config.one_of("hidden_act", ("gelu",), "gelu")
     patch = config.count("patch_size", 4)
-    x = torch.convolution(weights, f"{root}.embeddings.patch_embeddings", images, patch, strides=patch)
-    x = torch.layer_norm(weights, f"{root}.embeddings.layernorm", x, _EPSILON)
+    x = convolution(weights, f"{root}.embeddings.patch_embeddings", images, patch, strides=patch)
+    x = layer_norm(weights, f"{root}.embeddings.layernorm", x, _EPSILON)
     for stage, depth in enumerate(config.counts("depths", (3, 3, 9, 3))):
         name = f"{root}.encoder.stages.{stage}"
         if stage:
-            x = torch.layer_norm(weights, f"{name}.downsampling_layer.0", x, _EPSILON)
-            x = torch.convolution(weights, f"{name}.downsampling_layer.1", x, 2, strides=2)
+            x = layer_norm(weights, f"{name}.downsampling_layer.0", x, _EPSILON)
+            x = convolution(weights, f"{name}.downsampling_layer.1", x, 2, strides=2)
         for layer in range(depth):
             x = _block(weights, f"{name}.layers.{layer}", x, is_second=is_second, scaled=scaled)
     x = layers.GlobalAveragePooling2D()(x)
-    x = torch.layer_norm(weights, f"{root}.layernorm", x, config.number("layer_norm_eps", 1e-12))
-    return torch.dense(weights, "classifier", x)
+    x = layer_norm(weights, f"{root}.layernorm", x, config.number("layer_norm_eps", 1e-12))
+    return dense(weights, "classifier", x)
 
 
 def _block(weights: Weights, name: str, x: Any, *, is_second: bool, scaled: bool) -> Any:
-    made = torch.depthwise(weights, f"{name}.dwconv", x, 7, padding=3)
-    made = torch.layer_norm(weights, f"{name}.layernorm", made, _EPSILON)
-    made = torch.dense(weights, f"{name}.pwconv1", made, activation="gelu")
+    made = depthwise(weights, f"{name}.dwconv", x, 7, padding=3)
+    made = layer_norm(weights, f"{name}.layernorm", made, _EPSILON)
+    made = dense(weights, f"{name}.pwconv1", made, activation="gelu")
     if is_second:
         made = _responses_normalized(weights, f"{name}.grn", made)
-    made = torch.dense(weights, f"{name}.pwconv2", made)
+    made = dense(weights, f"{name}.pwconv2", made)
     if scaled:
         made = made * weights.take(f"{name}.layer_scale_parameter", x.shape[-1])
     return x + made

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import layers
 
-from model.training.importing.architectures import layers as torch
+from model.training.importing.architectures.layers import batch_norm, convolution, dense, depthwise
 from model.training.importing.architectures.weights import Weights
 from model.training.importing.fields import Fields
 
@@ -25,7 +25,7 @@ def mobilenet_v2(config: Fields, weights: Weights, images: Any) -> Any:
         made = network.reduced(f"layer.{number}", expanded, strides)
         x = x + made if strides == 1 and x.shape[-1] == made.shape[-1] else made
     x = network.layer("conv_1x1", x, size=1)
-    return torch.dense(weights, "classifier", layers.GlobalAveragePooling2D()(x))
+    return dense(weights, "classifier", layers.GlobalAveragePooling2D()(x))
 
 
 class _Network:
@@ -45,9 +45,9 @@ class _Network:
         self, name: str, x: Any, *, size: int = 3, strides: int = 1, is_depthwise: bool = False, is_active: bool = True
     ) -> Any:
         """A convolution, its normalization, and the activation."""
-        kind = torch.depthwise if is_depthwise else torch.convolution
+        kind = depthwise if is_depthwise else convolution
         padding = "same" if self._same else size // 2
         name = f"mobilenet_v2.{name}"
         x = kind(self._weights, f"{name}.convolution", x, size, strides=strides, bias=False, padding=padding)
-        x = torch.batch_norm(self._weights, f"{name}.normalization", x, self._epsilon)
+        x = batch_norm(self._weights, f"{name}.normalization", x, self._epsilon)
         return layers.ReLU(6.0)(x) if is_active else x

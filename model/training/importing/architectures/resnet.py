@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import layers
 
-from model.training.importing.architectures import layers as torch
+from model.training.importing.architectures.layers import batch_norm, convolution, dense
 from model.training.importing.architectures.weights import Weights
 from model.training.importing.fields import Fields
 
@@ -26,7 +26,7 @@ def resnet(config: Fields, weights: Weights, images: Any) -> Any:
             halves = place == 0 and (stage > 0 or config.truth("downsample_in_first_stage", False))
             name = f"resnet.encoder.stages.{stage}.layers.{place}"
             x = _block(weights, name, x, 2 if halves else 1, is_deep=is_deep, early=early)
-    return torch.dense(weights, "classifier.1", layers.GlobalAveragePooling2D()(x))
+    return dense(weights, "classifier.1", layers.GlobalAveragePooling2D()(x))
 
 
 def _block(weights: Weights, name: str, x: Any, strides: int, *, is_deep: bool, early: bool) -> Any:
@@ -43,6 +43,6 @@ def _block(weights: Weights, name: str, x: Any, strides: int, *, is_deep: bool, 
 
 
 def _layer(weights: Weights, name: str, x: Any, size: int, *, strides: int = 1, relu: bool = True) -> Any:
-    x = torch.convolution(weights, f"{name}.convolution", x, size, strides=strides, bias=False, padding=size // 2)
-    x = torch.batch_norm(weights, f"{name}.normalization", x, _EPSILON)
+    x = convolution(weights, f"{name}.convolution", x, size, strides=strides, bias=False, padding=size // 2)
+    x = batch_norm(weights, f"{name}.normalization", x, _EPSILON)
     return layers.ReLU()(x) if relu else x

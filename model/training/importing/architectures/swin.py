@@ -8,7 +8,7 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from model.training.importing.architectures import layers as torch
+from model.training.importing.architectures.layers import attention, convolution, dense, layer_norm
 from model.training.importing.architectures.weights import Weights
 from model.training.importing.fields import Fields
 
@@ -26,8 +26,10 @@ def swin(config: Fields, weights: Weights, images: Any) -> Any:
     depths, heads = config.counts("depths", (2, 2, 6, 2)), config.counts("num_heads", (3, 6, 12, 24))
     if len(depths) != len(heads):
         raise config.wrong("num_heads", f"{len(depths)} numbers, as depths has")
-    x = torch.convolution(weights, "swin.embeddings.patch_embeddings.projection", images, patch, strides=patch)
-    x = torch.layer_norm(weights, "swin.embeddings.norm", x, _EPSILON)
+    for edge in images.shape[1:3]:
+        config.check_divides("patch_size", patch, edge)
+    x = convolution(weights, "swin.embeddings.patch_embeddings.projection", images, patch, strides=patch)
+    x = layer_norm(weights, "swin.embeddings.norm", x, _EPSILON)
     if config.truth("use_absolute_embeddings", False):
         height, width, channels = x.shape[1:]
         places = weights.take("swin.embeddings.position_embeddings", 1, height * width, channels)
@@ -39,8 +41,8 @@ def swin(config: Fields, weights: Weights, images: Any) -> Any:
             x = _block(config, weights, f"swin.encoder.layers.{stage}.blocks.{place}", x, window, shift, count)
         if stage < len(depths) - 1:
             x = _merged(config, weights, f"swin.encoder.layers.{stage}.downsample", x)
-    x = torch.layer_norm(weights, "swin.layernorm", x, config.number("layer_norm_eps", _EPSILON))
-    return torch.dense(weights, "classifier", layers.GlobalAveragePooling2D()(x))
+    x = layer_norm(weights, "swin.layernorm", x, config.number("layer_norm_eps", _EPSILON))
+    return dense(weights, "classifier", layers.GlobalAveragePooling2D()(x))
 
 
 def _block(config: Fields, weights: Weights, name: str, x: Any, window: int, shift: int, heads: int) -> Any:
@@ -53,15 +55,15 @@ def _block(config: Fields, weights: Weights, name: str, x: Any, window: int, shi
     table = weights.take(f"{name}.attention.self.relative_position_bias_table", (2 * window - 1) ** 2, heads)
     added = table[_relative(window)].transpose(2, 0, 1)[None] + _apart(height, width, window, shift)
     names = [f"{name}.attention.self.{part}" for part in ("query", "key", "value")]
-    normal = torch.layer_norm(weights, f"{name}.layernorm_before", x, epsilon)
+    normal = layer_norm(weights, f"{name}.layernorm_before", x, epsilon)
     windows = _windows(_rolled(normal, shift), window)
-    made = torch.attention(
+    made = attention(
         weights, [*names, f"{name}.attention.output.dense"], windows, heads, bias=bias, added=added.astype(np.float32)
     )
     x = x + _rolled(_joined(made, height, width, window), -shift)
-    normal = torch.layer_norm(weights, f"{name}.layernorm_after", x, epsilon)
-    inner = torch.dense(weights, f"{name}.intermediate.dense", normal, activation="gelu")
-    return x + torch.dense(weights, f"{name}.output.dense", inner)
+    normal = layer_norm(weights, f"{name}.layernorm_after", x, epsilon)
+    inner = dense(weights, f"{name}.intermediate.dense", normal, activation="gelu")
+    return x + dense(weights, f"{name}.output.dense", inner)
 
 
 def _merged(config: Fields, weights: Weights, name: str, x: Any) -> Any:
@@ -69,7 +71,7 @@ def _merged(config: Fields, weights: Weights, name: str, x: Any) -> Any:
     if any(edge % 2 for edge in x.shape[1:3]):
         raise config.wrong("image_size", f"a multiple of patch_size by 2 for each stage; one here has {x.shape[1:3]}")
     x = ops.concatenate([x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)], -1)
-    return torch.dense(weights, f"{name}.reduction", torch.layer_norm(weights, f"{name}.norm", x, _EPSILON), bias=False)
+    return dense(weights, f"{name}.reduction", layer_norm(weights, f"{name}.norm", x, _EPSILON), bias=False)
 
 
 def _rolled(x: Any, shift: int) -> Any:

@@ -7,27 +7,27 @@ from typing import Any
 import numpy as np
 from keras import layers, ops
 
-from model.training.importing.architectures import layers as torch
+from model.training.importing.architectures.layers import attention, convolution, dense, layer_norm
 from model.training.importing.architectures.weights import Weights
 from model.training.importing.fields import Fields
 
 
 def vit(config: Fields, weights: Weights, images: Any) -> Any:
     """The logits of ViTForImageClassification: a token for the class, then the patches."""
-    return torch.dense(weights, "classifier", _tokens(config, weights, images, "vit", ("cls_token",))[:, 0])
+    return dense(weights, "classifier", _tokens(config, weights, images, "vit", ("cls_token",))[:, 0])
 
 
 def deit(config: Fields, weights: Weights, images: Any) -> Any:
     """The logits of DeiTForImageClassification: a token for the class, one for a teacher, then the patches."""
     tokens = _tokens(config, weights, images, "deit", ("cls_token", "distillation_token"))
-    return torch.dense(weights, "classifier", tokens[:, 0])
+    return dense(weights, "classifier", tokens[:, 0])
 
 
 def deit_with_teacher(config: Fields, weights: Weights, images: Any) -> Any:
     """The logits of DeiTForImageClassificationWithTeacher: the mean of those of the two tokens."""
     tokens = _tokens(config, weights, images, "deit", ("cls_token", "distillation_token"))
-    own = torch.dense(weights, "cls_classifier", tokens[:, 0])
-    return (own + torch.dense(weights, "distillation_classifier", tokens[:, 1])) / 2.0
+    own = dense(weights, "cls_classifier", tokens[:, 0])
+    return (own + dense(weights, "distillation_classifier", tokens[:, 1])) / 2.0
 
 
 def _tokens(config: Fields, weights: Weights, images: Any, root: str, first: tuple[str, ...]) -> Any:
@@ -36,7 +36,7 @@ def _tokens(config: Fields, weights: Weights, images: Any, root: str, first: tup
     epsilon, bias = config.number("layer_norm_eps", 1e-12), config.truth("qkv_bias", True)
     patch, heads = config.count("patch_size", 16), config.count("num_attention_heads", 12)
     embeddings = f"{root}.embeddings"
-    x = torch.convolution(weights, f"{embeddings}.patch_embeddings.projection", images, patch, strides=patch)
+    x = convolution(weights, f"{embeddings}.patch_embeddings.projection", images, patch, strides=patch)
     count, channels = x.shape[1] * x.shape[2], x.shape[3]
     config.check_divides("num_attention_heads", heads, channels)
     x = layers.Reshape((count, channels))(x)
@@ -46,13 +46,13 @@ def _tokens(config: Fields, weights: Weights, images: Any, root: str, first: tup
     x = ops.pad(x, ((0, 0), (len(first), 0), (0, 0))) + begun.astype(np.float32)
     for number in range(config.count("num_hidden_layers", 12)):
         x = _block(weights, f"{root}.encoder.layer.{number}", x, heads, epsilon, bias=bias)
-    return torch.layer_norm(weights, f"{root}.layernorm", x, epsilon)
+    return layer_norm(weights, f"{root}.layernorm", x, epsilon)
 
 
 def _block(weights: Weights, name: str, x: Any, heads: int, epsilon: float, *, bias: bool) -> Any:
     names = [f"{name}.attention.attention.{part}" for part in ("query", "key", "value")]
-    normal = torch.layer_norm(weights, f"{name}.layernorm_before", x, epsilon)
-    x = x + torch.attention(weights, [*names, f"{name}.attention.output.dense"], normal, heads, bias=bias)
-    normal = torch.layer_norm(weights, f"{name}.layernorm_after", x, epsilon)
-    inner = torch.dense(weights, f"{name}.intermediate.dense", normal, activation="gelu")
-    return x + torch.dense(weights, f"{name}.output.dense", inner)
+    normal = layer_norm(weights, f"{name}.layernorm_before", x, epsilon)
+    x = x + attention(weights, [*names, f"{name}.attention.output.dense"], normal, heads, bias=bias)
+    normal = layer_norm(weights, f"{name}.layernorm_after", x, epsilon)
+    inner = dense(weights, f"{name}.intermediate.dense", normal, activation="gelu")
+    return x + dense(weights, f"{name}.output.dense", inner)
