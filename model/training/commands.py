@@ -33,8 +33,8 @@ def add_commands(add: Callable[[str, str, str], argparse.ArgumentParser]) -> Non
     command.add_argument(
         "source",
         help="a catalog name, a .keras, .h5, .tflite or .onnx file, a SavedModel folder, a model.json of TensorFlow.js "
-        "or its folder, a zip with one of them, or a folder from Hugging Face or timm with an .onnx file; also "
-        "gs://bucket/folder",
+        "or its folder, a zip with one of them, a folder from Hugging Face with an .onnx file or model.safetensors, or "
+        "one from timm with an .onnx file; also gs://bucket/folder",
     )
     command.add_argument("--file", metavar="NAME", help="which .onnx file of a folder, if it has several")
     command.add_argument("--out", type=Path, help=f"the artifact's folder (default: {_ARTIFACTS}/<name>)")

@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 
 from model.artifact.load import load_engine
 from model.training.errors import SourceError
-from model.training.importing.architectures.build import build
+from model.training.importing.architectures.build import ARCHITECTURES, architecture_of, build
 from model.training.importing.fields import Fields
 from model.training.importing.import_model import ImportOptions, import_model
 from tests.hub_folders import VIT
@@ -49,7 +49,9 @@ def repository(folder: Path, title: str = "ViT", arrays: Arrays | None = None, *
 def logits(folder: Path, title: str = "ViT") -> Any:
     size = tuple(KNOWN[title]["size"])
     config = Fields(json.loads((folder / "config.json").read_text()), "config.json")
-    return build(folder, config, size).predict_on_batch(images(size))
+    architecture = architecture_of(config)
+    assert architecture
+    return build(folder, config, architecture, size).predict_on_batch(images(size))
 
 
 def expected(title: str = "ViT") -> Any:
@@ -100,6 +102,58 @@ def sharded(folder: Path) -> Path:
 
 def test_weights_in_several_files_are_read(tmp_path: Path) -> None:
     np.testing.assert_allclose(logits(sharded(tmp_path / "a")), expected(), atol=5e-5)
+
+
+def test_the_single_file_counts_where_there_are_both(tmp_path: Path) -> None:
+    folder = sharded(tmp_path / "a")
+    other = {name: values * 2 for name, values in arrays_of("ViT").items()}
+    for part in folder.glob("model-*.safetensors"):
+        part.unlink()
+    save_file(other, folder / "model-00001-of-00002.safetensors")
+    save_file(arrays_of("ViT"), folder / "model.safetensors")
+    np.testing.assert_allclose(logits(folder), expected(), atol=5e-5)
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    folder = sharded(tmp_path / "a")
+    (folder / "model-00001-of-00002.safetensors").unlink()
+    os.mkfifo(folder / "model-00001-of-00002.safetensors")
+    with pytest.raises(SourceError, match="is no file"):
+        logits(folder)
+
+
+def test_both_heads_of_a_network_with_a_teacher_have_the_same_labels(tmp_path: Path) -> None:
+    ones = np.ones((1, 32), np.float32)
+    one: Arrays = {"distillation_classifier.weight": ones, "distillation_classifier.bias": ones[:, 0]}
+    arrays = arrays_of("DeiT, with teacher") | one
+    with pytest.raises(SourceError, match=r"has the shape \[1, 32\]; its configuration needs \[3, 32\]"):
+        logits(repository(tmp_path / "a", "DeiT, with teacher", arrays), "DeiT, with teacher")
+
+
+class Read(Fields):
+    """Fields that remember which were asked for."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        super().__init__(values, "config.json")
+        self.names: set[str] = set()
+
+    def _value(self, name: str, default: Any, allowed: str) -> Any:
+        self.names.add(name)
+        return super()._value(name, default, allowed)
+
+
+@pytest.mark.parametrize("title", KNOWN)
+def test_the_fields_of_an_architecture_are_those_that_are_read(title: str, tmp_path: Path) -> None:
+    folder = repository(tmp_path / "a", title)
+    config = Read(KNOWN[title]["config"])
+    architecture = architecture_of(config)
+    assert architecture
+    build(folder, config, architecture, tuple(KNOWN[title]["size"]))
+    assert config.names | ({"image_size"} if architecture.is_fixed else set()) == architecture.fields
+
+
+def test_every_architecture_is_compared() -> None:
+    assert {name for known in KNOWN.values() for name in known["config"]["architectures"]} == set(ARCHITECTURES)
 
 
 def test_what_a_classifier_does_not_use_may_be_there(tmp_path: Path) -> None:
@@ -177,7 +231,7 @@ def test_weights_that_do_not_fit_are_named(arrays: Arrays, words: str, tmp_path:
     ("title", "changes", "words"),
     [
         ("ViT", {"hidden_act": "gelu_new"}, "hidden_act is 'gelu_new'; it must be one of: gelu"),
-        ("ViT", {"num_attention_heads": 5}, "num_attention_heads is '5'; it must be a divisor of 32"),
+        ("ViT", {"num_attention_heads": 5}, "num_attention_heads is '5'; it must be a divisor of 32, the channels"),
         ("ViT", {"num_hidden_layers": 3}, r"no array 'vit\.encoder\.layer\.2\.layernorm_before\.weight'"),
         (
             "ViT",
@@ -191,13 +245,33 @@ def test_weights_that_do_not_fit_are_named(arrays: Arrays, words: str, tmp_path:
         ("ViT", {"patch_size": [16, 16]}, "patch_size is '.16, 16.'; it must be a whole number above 0"),
         (
             "ViT",
-            {"num_channels": 4},
-            r"projection\.weight' has the shape \[32, 3, 16, 16\]; .* needs \[any, 4, 16, 16\]",
+            {"num_channels": 1},
+            r"projection\.weight' has the shape \[32, 3, 16, 16\]; its configuration needs \[any, 1, 16, 16\]",
         ),
+        ("ViT", {"num_channels": 4}, "num_channels is '4'; it must be 1 or 3"),
+        ("ViT", {"is_causal": True}, "is_causal is 'true', and the import does not know what it changes: remove it if"),
+        ("ViT", {"head_dim": 8}, "head_dim is '8', and the import does not know"),
+        ("ViT", {"transformers_weights": "b.safetensors"}, r"transformers_weights is 'b\.safetensors', and the import"),
+        ("ViT", {"layer_norm_eps": 10**400}, r"layer_norm_eps is '10*\.\.\.'; it must be a number above 0"),
+        (
+            "ViT",
+            {"image_size": 4096},
+            "image_size is '4096'; it must be smaller: an image would have 65,536 patches, at",
+        ),
+        ("Swin", {"image_size": 2048}, "image_size is '2048'; it must be smaller: an image would have 262,144 patches"),
+        ("Swin", {"image_size": 1024, "window_size": 256}, "image_size is '1024'; it must be smaller: .* scores of"),
+        ("Swin", {"num_layers": 3}, "num_layers is '3'; it must be 2, the count of depths"),
+        ("Swin", {"num_attention_heads": [2, 4]}, "num_attention_heads is '.2, 4.', and the import does not know"),
+        ("ConvNext", {"num_stages": 3}, "num_stages is '3'; it must be 4, the count of depths"),
+        ("ConvNextV2", {"num_stages": 3}, "num_stages is '3'; it must be 4, the count of depths"),
         ("Swin", {"num_heads": [2]}, "num_heads is '.2.'; it must be 2 numbers, as depths has"),
-        ("Swin", {"num_heads": [3, 4]}, "num_heads is '.3, 4.'; it must be a divisor of 8"),
-        ("Swin", {"window_size": 3}, "window_size is '3'; it must be a divisor of 16"),
-        ("Swin", {"image_size": 66}, "patch_size is '4'; it must be a divisor of 66"),
+        ("Swin", {"num_heads": [3, 4]}, "num_heads is '.3, 4.'; it must be a divisor of 8, the channels of stage 0"),
+        (
+            "Swin",
+            {"window_size": 3},
+            "window_size is '3'; it must be a divisor of 16, the patches along an edge in stage 0",
+        ),
+        ("Swin", {"image_size": 66}, "patch_size is '4'; it must be a divisor of 66, image_size"),
         ("Swin", {"image_size": 60}, "window_size is '4'; it must be a divisor of 15"),
         ("ConvNext", {"depths": 3}, "depths is '3'; it must be a list of whole numbers above 0"),
         ("ConvNext", {"depths": [1, 0]}, "depths is '.1, 0.'; it must be a list of whole numbers above 0"),
@@ -233,7 +307,8 @@ def test_patches_of_swin_that_cannot_be_merged_are_named(tmp_path: Path) -> None
             r"weight_map names '\.\./b\.safetensors'; it must be a \.safetensors",
         ),
         ({"weight_map": {"a": 3}}, "weight_map names '3'; it must be"),
-        ({"weight_map": {"a": "b.safetensors"}}, r"b\.safetensors does not exist; .*index\.json names it"),
+        ({"weight_map": {"a": ["x"]}}, "weight_map names '.\"x\".'; it must be"),
+        ({"weight_map": {"a": "b.safetensors"}}, r"b\.safetensors is no file; .*index\.json names it"),
         ({}, "weight_map is missing; it must be an object"),
     ],
 )

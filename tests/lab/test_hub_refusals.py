@@ -90,7 +90,7 @@ def test_what_is_not_certain_is_refused_in_one_sentence(
         (
             {**CONFIG, "architectures": ["BeitForImageClassification"]},
             "model.safetensors",
-            r"holds weights without a network, and only these are built here: .*ViT\. .* optimum",
+            r"architectures is '\[\"BeitFor.*\]', and without a file .* are built: .*ViT\. .* optimum-cli",
         ),
         (CONFIG, "weights.safetensors", r"weights; of this architecture model\.safetensors could be imported\. Export"),
         (CONFIG, "flax_model.msgpack", r"weights; of this architecture model\.safetensors could be imported\. Export"),

@@ -49,10 +49,10 @@ class Fields:
             raise self.wrong(name, "a list of whole numbers above 0")
         return tuple(value)
 
-    def check_divides(self, name: str, number: int, whole: int) -> None:
-        """Raise SourceError unless a number of this field divides another one."""
+    def check_divides(self, name: str, number: int, whole: int, what: str) -> None:
+        """Raise SourceError unless a number of this field divides `whole`, which is `what`."""
         if whole % number:
-            raise self.wrong(name, f"a divisor of {whole}")
+            raise self.wrong(name, f"a divisor of {whole}, {what}")
 
     def number(self, name: str, default: float | None = None, *, zero: bool = False) -> float:
         """A number above 0. `zero`: whether it may be 0."""
@@ -116,4 +116,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False

@@ -52,8 +52,8 @@ class ImportOptions:
     """What to import, and the information that its file lacks.
 
     `source`: a name of the catalog, a .keras, .h5, .tflite or .onnx file, a SavedModel folder, a model.json of
-    TensorFlow.js or its folder, a zip with one, a folder with .onnx files and their configuration, or
-    `gs://bucket/prefix` of one of these. `file`: the .onnx file of a folder. `pixels`: a key of recipe.PIXELS or
+    TensorFlow.js or its folder, a zip with one, a folder with .onnx files or model.safetensors and their configuration,
+    or `gs://bucket/prefix` of one of these. `file`: the .onnx file of a folder. `pixels`: a key of recipe.PIXELS or
     `torchvision:NAME`, or `recipe`, a JSON file; neither when the source is known. `outputs`: the meaning of the
     model's numbers, one of model.engines.outputs.ROWS; None when the file says it. `stated`: what the configuration of
     a folder says. `threshold`: the score from which on an image has a label, for a multi-label model. `output`,
@@ -190,7 +190,8 @@ def open_source(options: ImportOptions) -> Source:
             what = "has no known format" if path.exists() else "does not exist"
         raise SourceError(
             f"{path} {what}; a model is a {', '.join(_FILES)} file, a SavedModel folder, a model.json of "
-            "TensorFlow.js, a zip with one of them, a folder with an .onnx file, or a name of `python -m model catalog`"
+            "TensorFlow.js, a zip with one of them, a folder of Hugging Face or with an .onnx file, or a name of "
+            "`python -m model catalog`"
         )
     _refuse_signature(options)
     architecture = catalog.find(options.source)

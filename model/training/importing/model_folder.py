@@ -13,7 +13,7 @@ from typing import Any
 
 from model.text import listed, quoted
 from model.training.errors import SourceError
-from model.training.importing.architectures.build import BUILDERS, build, built_architecture
+from model.training.importing.architectures.build import ARCHITECTURES, architecture_of, build
 from model.training.importing.architectures.weights import FILE, INDEX
 from model.training.importing.fields import Fields, read_fields
 from model.training.importing.stated import NOTHING, Stated
@@ -85,8 +85,9 @@ def network_of_weights(folder: Path, size: tuple[int, int] | None) -> Any:
     Raises SourceError, which says how to export a network that cannot be built.
     """
     config = read_fields(folder / _CONFIG)
-    if not is_timm(config) and built_architecture(config) and _safetensors(folder):
-        return build(folder, config, size)
+    architecture = None if is_timm(config) else architecture_of(config)
+    if architecture and any((folder / name).is_file() for name in (FILE, INDEX)):
+        return build(folder, config, architecture, size)
     raise _without_network(folder, config)
 
 
@@ -107,10 +108,6 @@ def _names(folder: Path, files: Sequence[Path]) -> list[str]:
     return [file.relative_to(folder).as_posix() for file in files]
 
 
-def _safetensors(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in (FILE, INDEX))
-
-
 def _without_network(folder: Path, config: Fields) -> SourceError:
     weights = _weights(folder)[0]
     if is_timm(config):
@@ -120,10 +117,12 @@ def _without_network(folder: Path, config: Fields) -> SourceError:
     what = "weights without a network"
     if weights.suffix in (".bin", ".pth", ".pt", ".ckpt"):
         what = "a pickle, which runs code when it is loaded"
-    elif built_architecture(config):
+    elif architecture_of(config):
         what = f"weights; of this architecture {FILE} could be imported"
     elif not is_timm(config):
-        what = f"weights without a network, and only these are built here: {listed(list(map(_short, BUILDERS)))}"
+        named = quoted(config.values.get("architectures"))
+        known = listed(list(map(_short, ARCHITECTURES)))
+        what = f"weights; architectures is {named}, and without a file with the network only these are built: {known}"
     return SourceError(f"{folder} holds no .onnx file; {weights.name} holds {what}. Export it: {how}")
 
 

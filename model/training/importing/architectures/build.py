@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from model.preprocessing.signature_schema import MAX_EDGE
-from model.text import reason
+from model.text import quoted, reason
 from model.training.errors import SourceError
 from model.training.importing.architectures.convnext import convnext, convnext_v2
 from model.training.importing.architectures.mobilenet_v2 import mobilenet_v2
@@ -19,48 +20,104 @@ from model.training.importing.architectures.vision_transformer import deit, deit
 from model.training.importing.architectures.weights import Weights, open_weights
 from model.training.importing.fields import Fields
 
-BUILDERS: Mapping[str, Callable[[Fields, Weights, Any], Any]] = {
-    "ViTForImageClassification": vit,
-    "DeiTForImageClassification": deit,
-    "DeiTForImageClassificationWithTeacher": deit_with_teacher,
-    "SwinForImageClassification": swin,
-    "ConvNextForImageClassification": convnext,
-    "ConvNextV2ForImageClassification": convnext_v2,
-    "ResNetForImageClassification": resnet,
-    "MobileNetV2ForImageClassification": mobilenet_v2,
-}
-"""By the architecture that config.json names: what makes the logits of a batch of images."""
 
-# Networks whose weights are for images of one size, which config.json says.
-_FIXED = vit, deit, deit_with_teacher, swin
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A network of transformers.
+
+    `logits`: makes the logits of a batch of images. `fields`: those of config.json that decide how it computes.
+    `is_fixed`: whether its weights are for images of one size, which config.json says.
+    """
+
+    logits: Callable[[Fields, Weights, Any], Any]
+    fields: frozenset[str]
+    is_fixed: bool = False
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_VIT = _names(
+    "hidden_act image_size layer_norm_eps num_attention_heads num_channels num_hidden_layers patch_size qkv_bias"
+)
+_SWIN = _names(
+    "depths hidden_act image_size layer_norm_eps num_channels num_heads num_layers patch_size qkv_bias "
+    "use_absolute_embeddings window_size"
+)
+_CONVNEXT = _names("depths hidden_act layer_norm_eps num_channels num_stages patch_size")
+_RESNET = _names("depths downsample_in_bottleneck downsample_in_first_stage hidden_act layer_type num_channels")
+_MOBILENET = _names("first_layer_is_expansion hidden_act layer_norm_eps num_channels output_stride tf_padding")
+
+ARCHITECTURES = {
+    "ViTForImageClassification": Architecture(vit, _VIT, is_fixed=True),
+    "DeiTForImageClassification": Architecture(deit, _VIT, is_fixed=True),
+    "DeiTForImageClassificationWithTeacher": Architecture(deit_with_teacher, _VIT, is_fixed=True),
+    "SwinForImageClassification": Architecture(swin, _SWIN, is_fixed=True),
+    "ConvNextForImageClassification": Architecture(convnext, _CONVNEXT | {"layer_scale_init_value"}),
+    "ConvNextV2ForImageClassification": Architecture(convnext_v2, _CONVNEXT),
+    "ResNetForImageClassification": Architecture(resnet, _RESNET),
+    "MobileNetV2ForImageClassification": Architecture(mobilenet_v2, _MOBILENET),
+}
+"""By the name in config.json."""
+
+# Fields that change no logits: names and labels, what only training uses, and the form of what the library returns.
+_WITHOUT_EFFECT = _names(
+    "_attn_implementation_autoset _name_or_path _num_labels architectures attention_probs_dropout_prob "
+    "chunk_size_feed_forward classifier_dropout_prob drop_path_rate dtype encoder_stride finetuning_task "
+    "hidden_dropout_prob id2label initializer_factor initializer_range label2id max_length model_type name_or_path "
+    "num_labels out_features out_indices output_attentions output_hidden_states padding path_norm pooler_act "
+    "pooler_output_size problem_type return_dict semantic_loss_ignore_index stage_names torch_dtype torchscript "
+    "transformers_version use_return_dict"
+)
+
+# Fields that the shapes of the arrays say, too: an array of another shape is refused where it does not fit.
+_SHAPES = _names(
+    "depth_divisible_by depth_multiplier embed_dim embedding_size expand_ratio finegrained_output hidden_size "
+    "hidden_sizes image_size intermediate_size min_depth mlp_ratio"
+)
+
 _USUAL_SIZE = 224
 
 
-def built_architecture(config: Fields) -> str | None:
+def architecture_of(config: Fields) -> Architecture | None:
     """The architecture that a config.json names, if it can be built."""
     names = config.values.get("architectures")
     name = names[0] if isinstance(names, list) and len(names) == 1 else None
-    return name if isinstance(name, str) and name in BUILDERS else None
+    return ARCHITECTURES.get(name) if isinstance(name, str) else None
 
 
-def build(folder: Path, config: Fields, size: tuple[int, int] | None) -> keras.Model:
-    """The network of a folder with its weights; it gives logits. Its architecture must be one that can be built.
+def build(folder: Path, config: Fields, architecture: Architecture, size: tuple[int, int] | None) -> keras.Model:
+    """The network of a folder with its weights; it gives logits.
 
     `size`: height and width of the images, for networks that take images of any size. Raises SourceError.
     """
-    builder = BUILDERS[built_architecture(config) or ""]
-    if builder in _FIXED:
+    _check_known(config, architecture)
+    if architecture.is_fixed:
         size = _fixed_size(config)
     if size is None:
         raise SourceError(f"{folder} takes images of any size; choose one with --size")
-    images = keras.Input((*size, config.count("num_channels", 3)), name="images")
+    channels = config.count("num_channels", 3)
+    if channels not in (1, 3):
+        raise config.wrong("num_channels", "1 or 3")
+    images = keras.Input((*size, channels), name="images")
     with open_weights(folder) as weights:
         try:
-            logits = builder(config, weights, images)
-        except (ValueError, TypeError, ZeroDivisionError) as exc:  # Keras' own: an edge that is too short, for instance
+            logits = architecture.logits(config, weights, images)
+        except (ValueError, TypeError, ArithmeticError, RuntimeError) as exc:  # Keras' own, for too small images
             raise SourceError(f"{config.where} does not describe a network that can be built: {reason(exc)}") from exc
         weights.check_all_taken()
     return keras.Model(images, logits)
+
+
+def _check_known(config: Fields, architecture: Architecture) -> None:
+    """Raise SourceError for a field that might change the logits in a way that is not built here."""
+    for name, value in config.values.items():
+        if value and name not in architecture.fields | _WITHOUT_EFFECT | _SHAPES:
+            raise SourceError(
+                f"{config.where}: {name} is {quoted(value)}, and the import does not know what it changes: remove it "
+                "if it changes no score, or export the network to ONNX"
+            )
 
 
 def _fixed_size(config: Fields) -> tuple[int, int]:

@@ -27,10 +27,12 @@ def convnext_v2(config: Fields, weights: Weights, images: Any) -> Any:
 
 def _logits(config: Fields, weights: Weights, images: Any, root: str, *, is_second: bool, scaled: bool) -> Any:
     config.one_of("hidden_act", ("gelu",), "gelu")
-    patch = config.count("patch_size", 4)
+    patch, depths = config.count("patch_size", 4), config.counts("depths", (3, 3, 9, 3))
+    if config.count("num_stages", len(depths)) != len(depths):
+        raise config.wrong("num_stages", f"{len(depths)}, the count of depths")
     x = convolution(weights, f"{root}.embeddings.patch_embeddings", images, patch, strides=patch)
     x = layer_norm(weights, f"{root}.embeddings.layernorm", x, _EPSILON)
-    for stage, depth in enumerate(config.counts("depths", (3, 3, 9, 3))):
+    for stage, depth in enumerate(depths):
         name = f"{root}.encoder.stages.{stage}"
         if stage:
             x = layer_norm(weights, f"{name}.downsampling_layer.0", x, _EPSILON)

@@ -1,4 +1,7 @@
-"""Layers of PyTorch as layers of Keras, with their weights. Images are [N, height, width, channels]."""
+"""Layers of PyTorch as layers of Keras, with their weights. Images are [N, height, width, channels].
+
+The arrays decide how wide a layer is: config.json says it too, and that is not read.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,34 @@ import keras
 from keras import layers, ops
 
 from model.training.importing.architectures.weights import Weights
+from model.training.importing.fields import Fields
+
+# Values of one layer's attention for an image: a ViT with 16 heads and 1,400 patches has 31 million.
+_MOST_SCORES = 1 << 25
+_MOST_PATCHES = 1 << 16
 
 
-def dense(weights: Weights, name: str, x: Any, *, bias: bool = True, activation: str | None = None) -> Any:
-    """A linear layer on the last dimension; its kernel is stored as [outputs, inputs]."""
-    kernel = weights.take(f"{name}.weight", None, x.shape[-1])
+def check_patches(config: Fields, patches: int, scores: int) -> None:
+    """Raise SourceError for an image of more patches, or with more scores of attention, than memory is meant for."""
+    if patches > _MOST_PATCHES or scores > _MOST_SCORES:
+        raise config.wrong(
+            "image_size",
+            f"smaller: an image would have {patches:,} patches, at most {_MOST_PATCHES:,} are allowed, and {scores:,} "
+            f"scores of attention in a layer, at most {_MOST_SCORES:,}",
+        )
+
+
+def dense(
+    weights: Weights,
+    name: str,
+    x: Any,
+    *,
+    outputs: int | None = None,
+    bias: bool = True,
+    activation: str | None = None,
+) -> Any:
+    """A linear layer on the last dimension; its kernel is stored as [outputs, inputs]. `outputs` None is any number."""
+    kernel = weights.take(f"{name}.weight", outputs, x.shape[-1])
     layer = layers.Dense(len(kernel), activation=activation, use_bias=bias)
     made = layer(x)
     layer.set_weights([kernel.T, *([weights.take(f"{name}.bias", len(kernel))] if bias else [])])
@@ -71,7 +97,9 @@ def attention(
     """
     tokens, channels = x.shape[-2:]
     split = layers.Reshape((*x.shape[1:-1], heads, channels // heads))
-    queries, keys, values = (ops.swapaxes(split(dense(weights, name, x, bias=bias)), -3, -2) for name in names[:3])
+    queries, keys, values = (
+        ops.swapaxes(split(dense(weights, name, x, outputs=channels, bias=bias)), -3, -2) for name in names[:3]
+    )
     scores = ops.matmul(queries * (channels // heads) ** -0.5, ops.swapaxes(keys, -2, -1))
     if added is not None:
         scores = scores + added

@@ -8,7 +8,7 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from model.training.importing.architectures.layers import attention, convolution, dense, layer_norm
+from model.training.importing.architectures.layers import attention, check_patches, convolution, dense, layer_norm
 from model.training.importing.architectures.weights import Weights
 from model.training.importing.fields import Fields
 
@@ -26,8 +26,10 @@ def swin(config: Fields, weights: Weights, images: Any) -> Any:
     depths, heads = config.counts("depths", (2, 2, 6, 2)), config.counts("num_heads", (3, 6, 12, 24))
     if len(depths) != len(heads):
         raise config.wrong("num_heads", f"{len(depths)} numbers, as depths has")
+    if config.count("num_layers", len(depths)) != len(depths):
+        raise config.wrong("num_layers", f"{len(depths)}, the count of depths")
     for edge in images.shape[1:3]:
-        config.check_divides("patch_size", patch, edge)
+        config.check_divides("patch_size", patch, edge, "image_size")
     x = convolution(weights, "swin.embeddings.patch_embeddings.projection", images, patch, strides=patch)
     x = layer_norm(weights, "swin.embeddings.norm", x, _EPSILON)
     if config.truth("use_absolute_embeddings", False):
@@ -35,7 +37,10 @@ def swin(config: Fields, weights: Weights, images: Any) -> Any:
         places = weights.take("swin.embeddings.position_embeddings", 1, height * width, channels)
         x = x + places.reshape(1, height, width, channels)
     for stage, (depth, count) in enumerate(zip(depths, heads, strict=True)):
-        config.check_divides("num_heads", count, x.shape[-1])
+        config.check_divides("num_heads", count, x.shape[-1], f"the channels of stage {stage}")
+        for edge in x.shape[1:3]:
+            config.check_divides("window_size", window, edge, f"the patches along an edge in stage {stage}")
+        check_patches(config, x.shape[1] * x.shape[2], count * x.shape[1] * x.shape[2] * window**2)
         for place in range(depth):
             shift = window // 2 if place % 2 else 0
             x = _block(config, weights, f"swin.encoder.layers.{stage}.blocks.{place}", x, window, shift, count)
@@ -50,8 +55,6 @@ def _block(config: Fields, weights: Weights, name: str, x: Any, window: int, shi
     height, width = x.shape[1:3]
     if min(height, width) == window:
         shift = 0
-    for edge in (height, width):
-        config.check_divides("window_size", window, edge)
     table = weights.take(f"{name}.attention.self.relative_position_bias_table", (2 * window - 1) ** 2, heads)
     added = table[_relative(window)].transpose(2, 0, 1)[None] + _apart(height, width, window, shift)
     names = [f"{name}.attention.self.{part}" for part in ("query", "key", "value")]
@@ -67,7 +70,7 @@ def _block(config: Fields, weights: Weights, name: str, x: Any, window: int, shi
 
 
 def _merged(config: Fields, weights: Weights, name: str, x: Any) -> Any:
-    """Four neighbours as one, with twice the channels."""
+    """Four neighbours as one, with twice the channels. As in transformers, the rows change first."""
     if any(edge % 2 for edge in x.shape[1:3]):
         raise config.wrong("image_size", f"a multiple of patch_size by 2 for each stage; one here has {x.shape[1:3]}")
     x = ops.concatenate([x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)], -1)

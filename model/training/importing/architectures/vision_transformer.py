@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from keras import layers, ops
 
-from model.training.importing.architectures.layers import attention, convolution, dense, layer_norm
+from model.training.importing.architectures.layers import attention, check_patches, convolution, dense, layer_norm
 from model.training.importing.architectures.weights import Weights
 from model.training.importing.fields import Fields
 
@@ -27,7 +27,7 @@ def deit_with_teacher(config: Fields, weights: Weights, images: Any) -> Any:
     """The logits of DeiTForImageClassificationWithTeacher: the mean of those of the two tokens."""
     tokens = _tokens(config, weights, images, "deit", ("cls_token", "distillation_token"))
     own = dense(weights, "cls_classifier", tokens[:, 0])
-    return (own + dense(weights, "distillation_classifier", tokens[:, 1])) / 2.0
+    return (own + dense(weights, "distillation_classifier", tokens[:, 1], outputs=own.shape[-1])) / 2.0
 
 
 def _tokens(config: Fields, weights: Weights, images: Any, root: str, first: tuple[str, ...]) -> Any:
@@ -38,7 +38,8 @@ def _tokens(config: Fields, weights: Weights, images: Any, root: str, first: tup
     embeddings = f"{root}.embeddings"
     x = convolution(weights, f"{embeddings}.patch_embeddings.projection", images, patch, strides=patch)
     count, channels = x.shape[1] * x.shape[2], x.shape[3]
-    config.check_divides("num_attention_heads", heads, channels)
+    config.check_divides("num_attention_heads", heads, channels, "the channels of its arrays")
+    check_patches(config, count, heads * (count + len(first)) ** 2)
     x = layers.Reshape((count, channels))(x)
     begun = weights.take(f"{embeddings}.position_embeddings", 1, count + len(first), channels).copy()
     for place, name in enumerate(first):

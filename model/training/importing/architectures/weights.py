@@ -42,7 +42,7 @@ class Weights:
         if name not in self._files:
             raise SourceError(
                 f"{self.where} has no array {quoted(name)}, which its configuration needs: the configuration or the "
-                "weights are of another network"
+                "weights are of another network, or the arrays have other names than transformers gives them"
             )
         found = self._files[name].get_slice(name)
         actual, kind = found.get_shape(), found.get_dtype()
@@ -77,10 +77,10 @@ def open_weights(folder: Path) -> Iterator[Weights]:
     with ExitStack() as stack:
         found: dict[str, Any] = {}
         for path in _files(folder):
+            if not path.is_file():
+                raise SourceError(f"{path} is no file; {folder / INDEX} names it")
             try:
                 file = stack.enter_context(safe_open(path, "np"))
-            except FileNotFoundError:
-                raise SourceError(f"{path} does not exist; {folder / INDEX} names it") from None
             except (SafetensorError, OSError) as exc:
                 raise SourceError(f"{path} is not a safetensors file: {reason(exc)}") from exc
             for name in file.keys():  # noqa: SIM118  # it is no dictionary
@@ -90,13 +90,13 @@ def open_weights(folder: Path) -> Iterator[Weights]:
 
 
 def _files(folder: Path) -> list[Path]:
-    if not (folder / INDEX).is_file():
+    if (folder / FILE).is_file():  # transformers reads this one, also where there is an index
         return [folder / FILE]
     index = read_fields(folder / INDEX)
-    names = set(index.object("weight_map").values.values())
+    names = list(index.object("weight_map").values.values())
     for name in names:
         if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+\.safetensors", name, re.ASCII):
             raise SourceError(
                 f"{index.where}: weight_map names {quoted(name)}; it must be a .safetensors file next to it"
             )
-    return [folder / name for name in sorted(names)]
+    return [folder / name for name in sorted(set(names))]
