@@ -63,12 +63,12 @@ ARCHITECTURES = {
 
 # Fields that change no logits: names and labels, what only training uses, and the form of what the library returns.
 _WITHOUT_EFFECT = _names(
-    "_attn_implementation_autoset _name_or_path _num_labels architectures attention_probs_dropout_prob "
-    "chunk_size_feed_forward classifier_dropout_prob drop_path_rate dtype encoder_stride finetuning_task "
-    "hidden_dropout_prob id2label initializer_factor initializer_range label2id max_length model_type name_or_path "
-    "num_labels out_features out_indices output_attentions output_hidden_states padding path_norm pooler_act "
-    "pooler_output_size problem_type return_dict semantic_loss_ignore_index stage_names torch_dtype torchscript "
-    "transformers_version use_return_dict"
+    "_attn_implementation _attn_implementation_autoset _name_or_path _num_labels architectures "
+    "attention_probs_dropout_prob attn_implementation chunk_size_feed_forward classifier_dropout_prob drop_path_rate "
+    "dtype encoder_stride finetuning_task hidden_dropout_prob id2label initializer_factor initializer_range label2id "
+    "max_length model_type name_or_path num_labels out_features out_indices output_attentions output_hidden_states "
+    "padding path_norm pooler_act pooler_output_size problem_type return_dict semantic_loss_ignore_index stage_names "
+    "torch_dtype torchscript transformers_version use_return_dict"
 )
 
 # Fields that the shapes of the arrays say, too: an array of another shape is refused where it does not fit.
