@@ -64,6 +64,7 @@ def test_a_reader_that_leaves_early_sees_no_traceback(cli: CommandLine, root: Pa
         cli.cancel_last()
 
 
+@pytest.mark.timing
 def test_an_old_address_is_named_at_once(root: Path) -> None:
     for variable, value in (
         ("PUBSUB_EMULATOR_HOST", f"127.0.0.1:{free_port()}"),
@@ -80,6 +81,7 @@ def test_an_old_address_is_named_at_once(root: Path) -> None:
         assert done.stderr.count("\n") == 1 and len(done.stderr) <= 300
 
 
+@pytest.mark.timing
 def test_the_timeout_counts_where_a_server_accepts_and_never_answers(root: Path) -> None:
     with SilentServer() as server:
         began = time.monotonic()

@@ -73,6 +73,7 @@ def test_a_broker_that_never_answers_is_unreachable() -> None:
         assert time.monotonic() - began < 10
 
 
+@pytest.mark.timing
 def test_a_worker_without_a_broker_says_so_within_ten_seconds(root: Path) -> None:
     env = {**os.environ, "KAFKA_BOOTSTRAP": f"127.0.0.1:{free_port()}", "GOOGLE_CLOUD_PROJECT": ""}
     began = time.monotonic()

@@ -190,6 +190,7 @@ def test_memory_that_others_wait_for_is_not_held_by_slow_senders(tmp_path: Path)
 
 
 @pytest.mark.slow
+@pytest.mark.timing
 def test_hundreds_of_silent_connections_and_slow_heads_hold_nothing(worker: tuple[Child, int]) -> None:
     _, port = worker
     with ExitStack() as callers:
@@ -226,6 +227,7 @@ def test_connections_over_the_limit_are_closed(worker: tuple[Child, int]) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.timing
 def test_health_checks_whose_answers_are_not_read_hold_nothing(worker: tuple[Child, int]) -> None:
     _, port = worker
     with deaf(port, "/health"), deaf(port, "/health"):
@@ -236,6 +238,7 @@ def test_health_checks_whose_answers_are_not_read_hold_nothing(worker: tuple[Chi
 
 
 @pytest.mark.slow
+@pytest.mark.timing
 def test_responses_that_are_not_read_hold_no_thread(worker: tuple[Child, int]) -> None:
     child, port = worker
     with flooded(port, 2 * THREADS):
