@@ -90,7 +90,12 @@ def test_what_is_not_certain_is_refused_in_one_sentence(
         (
             {**CONFIG, "architectures": ["BeitForImageClassification"]},
             "model.safetensors",
-            r"architectures is '\[\"BeitFor.*\]', and without a file .* are built: .*ViT\. .* optimum-cli",
+            r"architectures is '\[\"BeitFor.*\]', and docs/models.md lists .* weights\. .* optimum-cli export .*/onnx",
+        ),
+        (
+            without(CONFIG, architectures=None),
+            "model.safetensors",
+            r"architectures is missing, and .* optimum-cli .*/onnx",
         ),
         (CONFIG, "weights.safetensors", r"weights; of this architecture model\.safetensors could be imported\. Export"),
         (CONFIG, "flax_model.msgpack", r"weights; of this architecture model\.safetensors could be imported\. Export"),

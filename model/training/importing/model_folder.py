@@ -13,7 +13,7 @@ from typing import Any
 
 from model.text import listed, quoted
 from model.training.errors import SourceError
-from model.training.importing.architectures.build import ARCHITECTURES, architecture_of, build
+from model.training.importing.architectures.build import architecture_of, build
 from model.training.importing.architectures.weights import FILE, INDEX
 from model.training.importing.fields import Fields, read_fields
 from model.training.importing.stated import NOTHING, Stated
@@ -120,14 +120,9 @@ def _without_network(folder: Path, config: Fields) -> SourceError:
     elif architecture_of(config):
         what = f"weights; of this architecture {FILE} could be imported"
     elif not is_timm(config):
-        named = quoted(config.values.get("architectures"))
-        known = listed(list(map(_short, ARCHITECTURES)))
-        what = f"weights; architectures is {named}, and without a file with the network only these are built: {known}"
+        named = f"is {quoted(config.values['architectures'])}" if "architectures" in config else "is missing"
+        what = f"weights; architectures {named}, and docs/models.md lists those that are built from weights"
     return SourceError(f"{folder} holds no .onnx file; {weights.name} holds {what}. Export it: {how}")
-
-
-def _short(architecture: str) -> str:
-    return architecture.replace("ForImageClassification", "")
 
 
 def _weights(folder: Path) -> list[Path]:
