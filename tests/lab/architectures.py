@@ -24,11 +24,32 @@ _STAGES = {"depths": [1, 2, 1, 1], "hidden_sizes": [8, 16, 24, 32]}
 _RESNET = {**_STAGES, "embedding_size": 8}
 _MOBILENET = {"depth_multiplier": 0.1, "min_depth": 4, "depth_divisible_by": 4}
 
+_BEIT = {**_VIT, "layer_scale_init_value": 0.5}
+_EFFICIENT = {
+    **{"width_coefficient": 0.25, "depth_coefficient": 0.3, "hidden_dim": 320, "num_block_repeats": [1, 2, 4]},
+    **{"in_channels": [32, 16, 24], "out_channels": [16, 24, 40], "kernel_sizes": [3, 5, 3], "strides": [1, 2, 2]},
+    "expand_ratios": [1, 6, 6],
+}
+
 _NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
     "ViT": ("ViT", _VIT, (48, 48)),
     "ViT, wide": ("ViT", {**_VIT, "qkv_bias": False, "layer_norm_eps": 0.01, "image_size": [32, 48]}, (32, 48)),
     "DeiT": ("DeiT", _VIT, (48, 48)),
     "DeiT, with teacher": ("DeiT", _VIT, (48, 48)),
+    "BEiT": ("Beit", {**_BEIT, "use_relative_position_bias": True}, (48, 48)),
+    "BEiT, shared": (
+        "Beit",
+        {**_BEIT, "use_shared_relative_position_bias": True, "use_mean_pooling": False, "use_mask_token": True},
+        (48, 48),
+    ),
+    "BEiT, all": (
+        "Beit",
+        {
+            **{**_BEIT, "layer_scale_init_value": 0.0, "use_absolute_position_embeddings": True},
+            **{"use_relative_position_bias": True, "use_shared_relative_position_bias": True},
+        },
+        (48, 48),
+    ),
     "Swin": ("Swin", _SWIN, (64, 64)),
     "Swin, small": ("Swin", {**_SWIN, "image_size": 32, "use_absolute_embeddings": True, "qkv_bias": False}, (32, 32)),
     "ConvNext": ("ConvNext", _STAGES, (64, 48)),
@@ -43,6 +64,12 @@ _NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
         {**_MOBILENET, "tf_padding": False, "first_layer_is_expansion": False},
         (65, 64),
     ),
+    "EfficientNet": ("EfficientNet", _EFFICIENT, (64, 48)),
+    "EfficientNet, odd": (
+        "EfficientNet",
+        {**_EFFICIENT, "depthwise_padding": [2], "hidden_act": "silu", "batch_norm_eps": 0.01, "strides": [2, 2, 2]},
+        (65, 49),
+    ),
 }
 """By name: the model of transformers, its configuration, and height and width of the images."""
 
@@ -55,7 +82,8 @@ def array(name: str, shape: list[int]) -> NDArray[Any]:
     if name.endswith("running_var"):
         made = 1 + 0.3 * np.abs(made)
     elif name.endswith("weight"):
-        made = made * (1.5 / np.sqrt(np.prod(shape[1:]))) if len(shape) > 1 else 1 + 0.2 * made
+        gain = 2.0 if name.startswith("efficientnet") else 1.5  # its gates halve what passes
+        made = made * (gain / np.sqrt(np.prod(shape[1:]))) if len(shape) > 1 else 1 + 0.2 * made
     else:
         made = 0.2 * made
     return made.astype(np.float32)

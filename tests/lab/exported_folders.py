@@ -62,12 +62,11 @@ def _save_transformers(folder: Path, name: str, kind: str, given: dict[str, Any]
 
     config = getattr(transformers, f"{name}Config")(id2label=LABELS, image_size=64, **given)
     network = getattr(transformers, f"{name}ForImageClassification")(config)
-    network.save_pretrained(folder)
     getattr(transformers, f"{kind}ImageProcessor")(**processed).save_pretrained(folder)
-
     (folder / "onnx").mkdir()
     open_edges = {0: "batch_size", 1: "num_channels", 2: "height", 3: "width"}
     _export(network, Logits(network), 64, folder, "onnx/model.onnx", open_edges)
+    network.save_pretrained(folder)  # with the statistics that the export has set
 
 
 def _save_timm(folder: Path, name: str) -> None:

@@ -163,7 +163,7 @@ def test_what_a_classifier_does_not_use_may_be_there(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("title", ["ViT", "Swin", "ConvNextV2", "MobileNetV2"])
+@pytest.mark.parametrize("title", ["ViT", "BEiT", "Swin", "ConvNextV2", "MobileNetV2", "EfficientNet"])
 @pytest.mark.usefixtures("unmeasured")
 def test_a_folder_is_served_with_the_scores_of_transformers(title: str, tmp_path: Path) -> None:
     folder = repository(tmp_path / "pets", title)
@@ -264,6 +264,10 @@ def test_weights_that_do_not_fit_are_named(arrays: Arrays, words: str, tmp_path:
         ("Swin", {"num_attention_heads": [2, 4]}, "num_attention_heads is '.2, 4.', and the import does not know"),
         ("ConvNext", {"num_stages": 3}, "num_stages is '3'; it must be 4, the count of depths"),
         ("ConvNextV2", {"num_stages": 3}, "num_stages is '3'; it must be 4, the count of depths"),
+        ("BEiT", {"image_size": [48, 64]}, "image_size is '.48, 64.'; it must be the same for height and width"),
+        ("BEiT", {"image_size": 64}, r"has the shape \[28, 2\]; its configuration needs \[52, 2\]"),
+        ("BEiT", {"use_relative_position_bias": False}, r"has 2 arrays that its configuration does not need"),
+        ("BEiT", {"hidden_act": "relu"}, "hidden_act is 'relu'; it must be one of: gelu"),
         ("Swin", {"num_heads": [2]}, "num_heads is '.2.'; it must be 2 numbers, as depths has"),
         ("Swin", {"num_heads": [3, 4]}, "num_heads is '.3, 4.'; it must be a divisor of 8, the channels of stage 0"),
         (
@@ -278,6 +282,17 @@ def test_weights_that_do_not_fit_are_named(arrays: Arrays, words: str, tmp_path:
         ("ConvNext", {"layer_scale_init_value": -1}, "layer_scale_init_value is '-1'; it must be a number from 0"),
         ("ResNet", {"hidden_act": "silu"}, "hidden_act is 'silu'; it must be one of: relu"),
         ("ResNet", {"layer_type": "wide"}, "layer_type is 'wide'; it must be one of: bottleneck, basic"),
+        ("EfficientNet", {"hidden_act": "relu"}, "hidden_act is 'relu'; it must be one of: swish, silu"),
+        ("EfficientNet", {"pooling_type": "max"}, "pooling_type is 'max'; it must be one of: mean"),
+        ("EfficientNet", {"strides": [1, 2]}, "strides is '.1, 2.'; it must be 3 numbers, as num_block_repeats has"),
+        ("EfficientNet", {"kernel_sizes": [3, 4, 3]}, "kernel_sizes is '.3, 4, 3.'; it must be a list of odd numbers"),
+        ("EfficientNet", {"kernel_sizes": [3, 1, 3]}, "kernel_sizes is '.3, 1, 3.'; it must be .* from 3 up"),
+        (
+            "EfficientNet",
+            {"depthwise_padding": [-1]},
+            "depthwise_padding is '.-1.'; it must be a list of whole",
+        ),
+        ("EfficientNet", {"num_hidden_layers": 3}, "num_hidden_layers is '3'; it must be 28, four for each"),
         ("MobileNetV2", {"output_stride": 16}, "output_stride is '16'; it must be 32"),
         ("MobileNetV2", {"hidden_act": "relu"}, "hidden_act is 'relu'; it must be one of: relu6"),
     ],

@@ -7,6 +7,7 @@ CI has no torch. `pip install torch==2.14.1 torchvision==0.29.1 transformers==5.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -59,10 +60,24 @@ def test_a_folder_is_served_as_pytorch_scores_it(
 ) -> None:
     monkeypatch.setattr(variants, "measure_speeds", lambda targets, **_: [UNMEASURED for _ in targets])
     meaning = "logits" if name.startswith("timm") else None
-    artifact = import_model(ImportOptions(str(exported / name), outputs=meaning), tmp_path / "out")
+    check_scores(exported / name, ImportOptions(str(exported / name), outputs=meaning), tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", sorted(name for name in _FAMILIES if name.startswith("transformers")))
+def test_weights_alone_are_served_as_pytorch_scores_them(
+    name: str, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(variants, "measure_speeds", lambda targets, **_: [UNMEASURED for _ in targets])
+    shutil.copytree(exported / name, tmp_path / name, ignore=shutil.ignore_patterns("onnx"))
+    check_scores(exported / name, ImportOptions(str(tmp_path / name)), tmp_path / "out")
+
+
+def check_scores(folder: Path, options: ImportOptions, out: Path) -> None:
+    """The scores of the artifact for the folder's images are those of PyTorch."""
+    artifact = import_model(options, out)
     assert artifact.signature.labels == tuple(f"label {number}" for number in range(5))
     _, engine = load_engine(artifact)
-    scores, expected = engine.score(np.load(exported / name / "images.npy")), np.load(exported / name / "scores.npy")
+    scores, expected = engine.score(np.load(folder / "images.npy")), np.load(folder / "scores.npy")
     engine.close()
     np.testing.assert_allclose(scores, expected, atol=1e-4)
     assert expected.std(axis=0).max() > 1e-4, "the images get different scores"

@@ -88,9 +88,9 @@ def test_what_is_not_certain_is_refused_in_one_sentence(
     [
         (CONFIG, "pytorch_model.bin", r"pytorch_model\.bin holds a pickle, which runs code .* optimum-cli export onnx"),
         (
-            {**CONFIG, "architectures": ["BeitForImageClassification"]},
+            {**CONFIG, "architectures": ["PvtForImageClassification"]},
             "model.safetensors",
-            r"architectures is '\[\"BeitFor.*\]', and docs/models.md lists .* weights\. .* optimum-cli export .*/onnx",
+            r"architectures is '\[\"PvtFor.*\]', and docs/models.md lists .* weights\. .* optimum-cli export .*/onnx",
         ),
         (
             without(CONFIG, architectures=None),

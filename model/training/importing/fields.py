@@ -42,11 +42,14 @@ class Fields:
             raise self.wrong(name, allowed)
         return int(value)
 
-    def counts(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
-        """A list of whole numbers above 0."""
-        value = self._value(name, default, "")
-        if not isinstance(value, list | tuple) or not value or not all(map(_is_count, value)):
-            raise self.wrong(name, "a list of whole numbers above 0")
+    def counts(self, name: str, default: tuple[int, ...], *, zero: bool = False) -> tuple[int, ...]:
+        """A list of whole numbers above 0. `zero`: whether they may be 0, and the list empty."""
+        allowed = f"a list of whole numbers {'from' if zero else 'above'} 0"
+        value = self._value(name, default, allowed)
+        if not isinstance(value, list | tuple) or not (value or zero):
+            raise self.wrong(name, allowed)
+        if not all(_is_count(number) or (zero and type(number) is int and number == 0) for number in value):
+            raise self.wrong(name, allowed)
         return tuple(value)
 
     def check_divides(self, name: str, number: int, whole: int, what: str) -> None:

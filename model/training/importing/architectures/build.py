@@ -12,7 +12,9 @@ import keras
 from model.preprocessing.signature_schema import MAX_EDGE
 from model.text import quoted, reason
 from model.training.errors import SourceError
+from model.training.importing.architectures.beit import beit
 from model.training.importing.architectures.convnext import convnext, convnext_v2
+from model.training.importing.architectures.efficientnet import efficientnet
 from model.training.importing.architectures.mobilenet_v2 import mobilenet_v2
 from model.training.importing.architectures.resnet import resnet
 from model.training.importing.architectures.swin import swin
@@ -41,6 +43,11 @@ def _names(text: str) -> frozenset[str]:
 _VIT = _names(
     "hidden_act image_size layer_norm_eps num_attention_heads num_channels num_hidden_layers patch_size qkv_bias"
 )
+_BEIT = _names(
+    "hidden_act image_size layer_norm_eps layer_scale_init_value num_attention_heads num_channels num_hidden_layers "
+    "patch_size use_absolute_position_embeddings use_mean_pooling use_relative_position_bias "
+    "use_shared_relative_position_bias"
+)
 _SWIN = _names(
     "depths hidden_act image_size layer_norm_eps num_channels num_heads num_layers patch_size qkv_bias "
     "use_absolute_embeddings window_size"
@@ -49,32 +56,42 @@ _CONVNEXT = _names("depths hidden_act layer_norm_eps num_channels num_stages pat
 _RESNET = _names("depths downsample_in_bottleneck downsample_in_first_stage hidden_act layer_type num_channels")
 _MOBILENET = _names("first_layer_is_expansion hidden_act layer_norm_eps num_channels output_stride tf_padding")
 
+_EFFICIENTNET = _names(
+    "batch_norm_eps depth_coefficient depthwise_padding expand_ratios hidden_act kernel_sizes num_block_repeats "
+    "num_channels num_hidden_layers pooling_type strides"
+)
+
 ARCHITECTURES = {
     "ViTForImageClassification": Architecture(vit, _VIT, is_fixed=True),
     "DeiTForImageClassification": Architecture(deit, _VIT, is_fixed=True),
     "DeiTForImageClassificationWithTeacher": Architecture(deit_with_teacher, _VIT, is_fixed=True),
+    "BeitForImageClassification": Architecture(beit, _BEIT, is_fixed=True),
     "SwinForImageClassification": Architecture(swin, _SWIN, is_fixed=True),
     "ConvNextForImageClassification": Architecture(convnext, _CONVNEXT | {"layer_scale_init_value"}),
     "ConvNextV2ForImageClassification": Architecture(convnext_v2, _CONVNEXT),
     "ResNetForImageClassification": Architecture(resnet, _RESNET),
     "MobileNetV2ForImageClassification": Architecture(mobilenet_v2, _MOBILENET),
+    "EfficientNetForImageClassification": Architecture(efficientnet, _EFFICIENTNET),
 }
 """By the name in config.json."""
 
 # Fields that change no logits: names and labels, what only training uses, and the form of what the library returns.
 _WITHOUT_EFFECT = _names(
     "_attn_implementation _attn_implementation_autoset _name_or_path _num_labels architectures "
-    "attention_probs_dropout_prob attn_implementation chunk_size_feed_forward classifier_dropout_prob drop_path_rate "
-    "dtype encoder_stride finetuning_task hidden_dropout_prob id2label initializer_factor initializer_range label2id "
-    "max_length model_type name_or_path num_labels out_features out_indices output_attentions output_hidden_states "
-    "padding path_norm pooler_act pooler_output_size problem_type return_dict semantic_loss_ignore_index stage_names "
-    "torch_dtype torchscript transformers_version use_return_dict"
+    "attention_probs_dropout_prob attn_implementation auxiliary_channels auxiliary_concat_input auxiliary_loss_weight "
+    "auxiliary_num_convs batch_norm_momentum chunk_size_feed_forward classifier_dropout_prob drop_connect_rate "
+    "drop_path_rate dropout_rate dtype encoder_stride finetuning_task hidden_dropout_prob id2label initializer_factor "
+    "initializer_range label2id max_length model_type name_or_path num_labels out_features out_indices "
+    "output_attentions output_hidden_states padding path_norm pool_scales pooler_act pooler_output_size problem_type "
+    "reshape_hidden_states return_dict semantic_loss_ignore_index stage_names torch_dtype torchscript "
+    "transformers_version use_auxiliary_head use_mask_token use_return_dict vocab_size"
 )
 
 # Fields that the shapes of the arrays say, too: an array of another shape is refused where it does not fit.
 _SHAPES = _names(
-    "depth_divisible_by depth_multiplier embed_dim embedding_size expand_ratio finegrained_output hidden_size "
-    "hidden_sizes image_size intermediate_size min_depth mlp_ratio"
+    "depth_divisible_by depth_divisor depth_multiplier embed_dim embedding_size expand_ratio finegrained_output "
+    "hidden_dim hidden_size hidden_sizes image_size in_channels intermediate_size min_depth mlp_ratio out_channels "
+    "squeeze_expansion_ratio width_coefficient"
 )
 
 _USUAL_SIZE = 224

@@ -9,10 +9,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers, ops
+from numpy.typing import NDArray
 
 from model.training.importing.architectures.weights import Weights
 from model.training.importing.fields import Fields
+
+Padding = int | str | tuple[tuple[int, int], tuple[int, int]]
+"""Zeros at each edge, `same` as TensorFlow counts them, or those above and below, and left and right."""
 
 # Values of one layer's attention for an image: a ViT with 16 heads and 1,400 patches has 31 million.
 _MOST_SCORES = 1 << 25
@@ -47,10 +52,9 @@ def dense(
 
 
 def convolution(
-    weights: Weights, name: str, x: Any, size: int, *, strides: int = 1, bias: bool = True, padding: int | str = 0
+    weights: Weights, name: str, x: Any, size: int, *, strides: int = 1, bias: bool = True, padding: Padding = 0
 ) -> Any:
-    """A convolution; its kernel is stored as [outputs, inputs, height, width]. `padding`: zeros at each edge, or `same`
-    as TensorFlow counts them."""
+    """A convolution; its kernel is stored as [outputs, inputs, height, width]."""
     kernel = weights.take(f"{name}.weight", None, x.shape[-1], size, size)
     layer = layers.Conv2D(len(kernel), size, strides, _keras_padding(padding), use_bias=bias)
     made = layer(_padded(x, padding))
@@ -59,7 +63,7 @@ def convolution(
 
 
 def depthwise(
-    weights: Weights, name: str, x: Any, size: int, *, strides: int = 1, bias: bool = True, padding: int | str = 0
+    weights: Weights, name: str, x: Any, size: int, *, strides: int = 1, bias: bool = True, padding: Padding = 0
 ) -> Any:
     """A convolution of each channel; its kernel is stored as [channels, 1, height, width]."""
     channels = x.shape[-1]
@@ -88,17 +92,24 @@ def layer_norm(weights: Weights, name: str, x: Any, epsilon: float) -> Any:
 
 
 def attention(
-    weights: Weights, names: Sequence[str], x: Any, heads: int, *, bias: bool = True, added: Any = None
+    weights: Weights,
+    names: Sequence[str],
+    x: Any,
+    heads: int,
+    *,
+    bias: Sequence[bool] = (True, True, True),
+    added: Any = None,
 ) -> Any:
     """Self-attention over the last dimension but one, [..., tokens, channels].
 
-    `names`: those of the layers of queries, keys, values and the result. `bias`: whether the first three have one.
+    `names`: those of the layers of queries, keys, values and the result. `bias`: which of the first three have one.
     `added`: an array that is added to the scores, [..., heads, tokens, tokens].
     """
     tokens, channels = x.shape[-2:]
     split = layers.Reshape((*x.shape[1:-1], heads, channels // heads))
     queries, keys, values = (
-        ops.swapaxes(split(dense(weights, name, x, outputs=channels, bias=bias)), -3, -2) for name in names[:3]
+        ops.swapaxes(split(dense(weights, name, x, outputs=channels, bias=has)), -3, -2)
+        for name, has in zip(names[:3], bias, strict=True)
     )
     scores = ops.matmul(queries * (channels // heads) ** -0.5, ops.swapaxes(keys, -2, -1))
     if added is not None:
@@ -107,9 +118,17 @@ def attention(
     return dense(weights, names[3], layers.Reshape((*x.shape[1:-2], tokens, channels))(mixed))
 
 
-def _padded(x: Any, padding: int | str) -> Any:
-    return layers.ZeroPadding2D(padding)(x) if isinstance(padding, int) and padding else x
+def relative_places(edge: int) -> NDArray[np.intp]:
+    """The row of a table of relative positions for each two of edge * edge patches, [patches, patches]."""
+    rows, columns = np.divmod(np.arange(edge * edge), edge)
+    down, right = (each[:, None] - each[None] + edge - 1 for each in (rows, columns))
+    places: NDArray[np.intp] = down * (2 * edge - 1) + right
+    return places
 
 
-def _keras_padding(padding: int | str) -> str:
+def _padded(x: Any, padding: Padding) -> Any:
+    return layers.ZeroPadding2D(padding)(x) if padding and not isinstance(padding, str) else x
+
+
+def _keras_padding(padding: Padding) -> str:
     return padding if isinstance(padding, str) else "valid"

@@ -8,7 +8,14 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from model.training.importing.architectures.layers import attention, check_patches, convolution, dense, layer_norm
+from model.training.importing.architectures.layers import (
+    attention,
+    check_patches,
+    convolution,
+    dense,
+    layer_norm,
+    relative_places,
+)
 from model.training.importing.architectures.weights import Weights
 from model.training.importing.fields import Fields
 
@@ -56,13 +63,11 @@ def _block(config: Fields, weights: Weights, name: str, x: Any, window: int, shi
     if min(height, width) == window:
         shift = 0
     table = weights.take(f"{name}.attention.self.relative_position_bias_table", (2 * window - 1) ** 2, heads)
-    added = table[_relative(window)].transpose(2, 0, 1)[None] + _apart(height, width, window, shift)
-    names = [f"{name}.attention.self.{part}" for part in ("query", "key", "value")]
+    added = table[relative_places(window)].transpose(2, 0, 1)[None] + _apart(height, width, window, shift)
+    names = [f"{name}.attention.self.{part}" for part in ("query", "key", "value")] + [f"{name}.attention.output.dense"]
     normal = layer_norm(weights, f"{name}.layernorm_before", x, epsilon)
     windows = _windows(_rolled(normal, shift), window)
-    made = attention(
-        weights, [*names, f"{name}.attention.output.dense"], windows, heads, bias=bias, added=added.astype(np.float32)
-    )
+    made = attention(weights, names, windows, heads, bias=(bias,) * 3, added=added.astype(np.float32))
     x = x + _rolled(_joined(made, height, width, window), -shift)
     normal = layer_norm(weights, f"{name}.layernorm_after", x, epsilon)
     inner = dense(weights, f"{name}.intermediate.dense", normal, activation="gelu")
@@ -97,14 +102,6 @@ def _joined(x: Any, height: int, width: int, window: int) -> Any:
     channels = x.shape[-1]
     x = layers.Reshape((height // window, width // window, window, window * channels))(x)
     return layers.Reshape((height, width, channels))(layers.Permute((1, 3, 2, 4))(x))
-
-
-def _relative(window: int) -> NDArray[np.intp]:
-    """The row of the table for each two patches of a window, [window * window, window * window]."""
-    rows, columns = np.divmod(np.arange(window * window), window)
-    down, right = (each[:, None] - each[None] + window - 1 for each in (rows, columns))
-    places: NDArray[np.intp] = down * (2 * window - 1) + right
-    return places
 
 
 def _apart(height: int, width: int, window: int, shift: int) -> NDArray[np.float64]:

@@ -53,7 +53,7 @@ def _tokens(config: Fields, weights: Weights, images: Any, root: str, first: tup
 def _block(weights: Weights, name: str, x: Any, heads: int, epsilon: float, *, bias: bool) -> Any:
     names = [f"{name}.attention.attention.{part}" for part in ("query", "key", "value")]
     normal = layer_norm(weights, f"{name}.layernorm_before", x, epsilon)
-    x = x + attention(weights, [*names, f"{name}.attention.output.dense"], normal, heads, bias=bias)
+    x = x + attention(weights, [*names, f"{name}.attention.output.dense"], normal, heads, bias=(bias,) * 3)
     normal = layer_norm(weights, f"{name}.layernorm_after", x, epsilon)
     inner = dense(weights, f"{name}.intermediate.dense", normal, activation="gelu")
     return x + dense(weights, f"{name}.output.dense", inner)
