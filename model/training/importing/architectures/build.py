@@ -55,7 +55,6 @@ _SWIN = _names(
 _CONVNEXT = _names("depths hidden_act layer_norm_eps num_channels num_stages patch_size")
 _RESNET = _names("depths downsample_in_bottleneck downsample_in_first_stage hidden_act layer_type num_channels")
 _MOBILENET = _names("first_layer_is_expansion hidden_act layer_norm_eps num_channels output_stride tf_padding")
-
 _EFFICIENTNET = _names(
     "batch_norm_eps depth_coefficient depthwise_padding expand_ratios hidden_act kernel_sizes num_block_repeats "
     "num_channels num_hidden_layers pooling_type strides"
@@ -83,7 +82,8 @@ _WITHOUT_EFFECT = _names(
     "drop_path_rate dropout_rate dtype encoder_stride finetuning_task hidden_dropout_prob id2label initializer_factor "
     "initializer_range label2id max_length model_type name_or_path num_labels out_features out_indices "
     "output_attentions output_hidden_states padding path_norm pool_scales pooler_act pooler_output_size problem_type "
-    "reshape_hidden_states return_dict semantic_loss_ignore_index stage_names torch_dtype torchscript "
+    "reshape_hidden_states return_dict semantic_loss_ignore_index stage_names "
+    "tie_word_embeddings torch_dtype torchscript "
     "transformers_version use_auxiliary_head use_mask_token use_return_dict vocab_size"
 )
 
