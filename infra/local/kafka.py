@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from infra.local.child import Child
+from infra.local.child import Child, ChildFailed
 from infra.local.ports import free_port
 from infra.local.worker import ROOT
 
 _START_S = 60.0
 """Seconds until the broker must answer: after a kill it first reads its logs, for some 13 s."""
+
+_FORMATS = 3
+"""Starts of a broker without a storage: it refuses one in 64 random cluster ids, those that begin with a hyphen."""
 
 _READY = b"bootstrap="
 _POLL_S = 0.05
@@ -61,6 +64,15 @@ class KafkaBroker:
             return
         command = [sys.executable, str(find()), "--data", str(self._data), "--port", str(self._port)]
         command += [word for name, value in self._settings.items() for word in ("--set", f"{name}={value}")]
+        for _ in range(_FORMATS - 1):
+            try:
+                return self._start(command)
+            except ChildFailed:
+                if (self._data / "log" / "meta.properties").exists():
+                    raise
+        self._start(command)
+
+    def _start(self, command: Sequence[str]) -> None:
         log = self._data.with_name(f"{self._data.name}.log")
         self._child = child = Child("Kafka broker", command, log=log, cwd=ROOT, env=os.environ)
         deadline = time.monotonic() + _START_S
