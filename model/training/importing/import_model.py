@@ -19,21 +19,13 @@ from model.training.export.package import pack
 from model.training.export.progress import say
 from model.training.export.source import Choice, Source
 from model.training.export.variants import ExportJob
-from model.training.importing import catalog
+from model.training.importing import catalog, model_folder
 from model.training.importing.archive import is_archive, unpacked
 from model.training.importing.bucket_files import downloaded, is_address
 from model.training.importing.keras_file import SUFFIXES, keras_suffix
 from model.training.importing.keras_source import KerasSource
 from model.training.importing.labels import labels_for
 from model.training.importing.litert_source import LiteSource, is_lite
-from model.training.importing.model_folder import (
-    file_of,
-    files_to_compare,
-    is_model_folder,
-    network_of_weights,
-    onnx_files,
-    read_stated,
-)
 from model.training.importing.onnx_limits import OnnxLimits
 from model.training.importing.outputs import described, meaning_of
 from model.training.importing.pixels import pixels_of, values_of, warn_of_even_scores, warn_of_scaling
@@ -57,10 +49,9 @@ class ImportOptions:
     `torchvision:NAME`, or `recipe`, a JSON file; neither when the source is known. `outputs`: the meaning of the
     model's numbers, one of model.engines.outputs.ROWS; None when the file says it. `stated`: what the configuration of
     a folder says. `threshold`: the score from which on an image has a label, for a multi-label model. `output`,
-    `signature`: the names of the output and of the
-    signature, where there are several. `limits`: those of an ONNX file. `weights`, `alpha`: for an architecture.
-    `data`: images to compare smaller variants on (see `folders.read_images`); without it there are none.
-    `quick`: see ExportJob.
+    `signature`: the names of the output and of the signature, where there are several. `limits`: those of an ONNX file.
+    `weights`, `alpha`: for an architecture. `data`: images to compare smaller variants on (see `folders.read_images`);
+    without it there are none. `quick`: see ExportJob.
     """
 
     source: str
@@ -98,7 +89,7 @@ def _import_local(options: ImportOptions, out: Path, given: str) -> Artifact:
     """Import what is on this machine; `given` is what the user named."""
     path = Path(options.source)
     refuse_pickle(path)
-    if is_model_folder(path):
+    if model_folder.is_model_folder(path):
         return _import_folder(options, out, given)
     if is_archive(path):
         with unpacked(path) as inner:
@@ -111,16 +102,16 @@ def _import_local(options: ImportOptions, out: Path, given: str) -> Artifact:
 
 def _import_folder(options: ImportOptions, out: Path, given: str) -> Artifact:
     """Import an ONNX file or the weights of a folder with what the configuration next to it says."""
-    from model.training.importing.onnx_choice import choose_file
-    from model.training.importing.onnx_shape import with_shape
-
     folder = Path(options.source)
-    stated = read_stated(folder, pixels=options.recipe is None, labels=options.labels is None)
+    stated = model_folder.read_stated(folder, pixels=options.recipe is None, labels=options.labels is None)
     stated.check_answers(options.pixels, options.framing)
-    if not onnx_files(folder):
+    if not model_folder.onnx_files(folder):
         if options.file:
             raise SourceError(f"--file is {quoted(options.file)}; {given} holds no .onnx file to choose from")
         return _import(replace(options, stated=stated), out, given)
+    from model.training.importing.onnx_choice import choose_file  # here, because they need the package onnx
+    from model.training.importing.onnx_shape import with_shape
+
     size = _wanted_size(options, stated)
     with tempfile.TemporaryDirectory(prefix=f"{folder.name[:40]}-") as place:
 
@@ -134,9 +125,9 @@ def _import_folder(options: ImportOptions, out: Path, given: str) -> Artifact:
             return source, signature_for(source, prepared(file))
 
         try:
-            file = file_of(folder, options.file)
+            file = model_folder.file_of(folder, options.file)
             if file is None:
-                files, names = files_to_compare(folder, has_images=options.data is not None)
+                files, names = model_folder.files_to_compare(folder, has_images=options.data is not None)
                 file = choose_file(files, names, options.data or folder, opened, quick=options.quick)
             return _import(prepared(file), out, given)
         except SourceError as exc:
@@ -163,9 +154,9 @@ def open_source(options: ImportOptions) -> Source:
     if path.exists() and (options.weights, options.alpha) != (catalog.IMAGENET, 1.0):
         raise SourceError(f"{path} has its own weights and width; --weights and --alpha need a name of the catalog")
     choice = Choice(options.signature, options.output, options.size)
-    if is_model_folder(path):
+    if model_folder.is_model_folder(path):
         _refuse_signature(options)
-        network = network_of_weights(path, _wanted_size(options, options.stated))
+        network = model_folder.network_of_weights(path, _wanted_size(options, options.stated))
         return KerasSource(network, str(path), size=options.size, output=options.output)
     if path.suffix.lower() == ".onnx" or is_onnx(path):
         _refuse_signature(options)

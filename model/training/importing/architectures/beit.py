@@ -13,6 +13,7 @@ from model.training.importing.architectures.layers import (
     check_patches,
     convolution,
     dense,
+    feed_forward,
     layer_norm,
     relative_places,
 )
@@ -64,15 +65,9 @@ def _block(weights: Weights, name: str, x: Any, heads: int, epsilon: float, adde
     def scaled(made: Any, part: str) -> Any:
         return made * weights.take(f"{name}.{part}", x.shape[-1]) if is_scaled else made
 
-    names = [f"{name}.attention.attention.{part}" for part in ("query", "key", "value")]
     normal = layer_norm(weights, f"{name}.layernorm_before", x, epsilon)
-    made = attention(weights, [*names, f"{name}.attention.output.dense"], normal, heads, bias=_BIAS, added=added)
-    x = x + scaled(made, "lambda_1")
-    normal = layer_norm(weights, f"{name}.layernorm_after", x, epsilon)
-    made = dense(
-        weights, f"{name}.output.dense", dense(weights, f"{name}.intermediate.dense", normal, activation="gelu")
-    )
-    return x + scaled(made, "lambda_2")
+    x = x + scaled(attention(weights, f"{name}.attention", normal, heads, bias=_BIAS, added=added), "lambda_1")
+    return x + scaled(feed_forward(weights, name, x, epsilon), "lambda_2")
 
 
 def _scores(weights: Weights, name: str, edge: int, heads: int) -> NDArray[np.float32]:

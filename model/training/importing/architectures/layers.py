@@ -93,29 +93,37 @@ def layer_norm(weights: Weights, name: str, x: Any, epsilon: float) -> Any:
 
 def attention(
     weights: Weights,
-    names: Sequence[str],
+    name: str,
     x: Any,
     heads: int,
     *,
+    inner: str = "attention",
     bias: Sequence[bool] = (True, True, True),
     added: Any = None,
 ) -> Any:
     """Self-attention over the last dimension but one, [..., tokens, channels].
 
-    `names`: those of the layers of queries, keys, values and the result. `bias`: which of the first three have one.
-    `added`: an array that is added to the scores, [..., heads, tokens, tokens].
+    `inner`: the part of the name with the layers of queries, keys and values. `bias`: which of these have one. `added`:
+    an array that is added to the scores, [..., heads, tokens, tokens].
     """
     tokens, channels = x.shape[-2:]
     split = layers.Reshape((*x.shape[1:-1], heads, channels // heads))
     queries, keys, values = (
-        ops.swapaxes(split(dense(weights, name, x, outputs=channels, bias=has)), -3, -2)
-        for name, has in zip(names[:3], bias, strict=True)
+        ops.swapaxes(split(dense(weights, f"{name}.{inner}.{part}", x, outputs=channels, bias=has)), -3, -2)
+        for part, has in zip(("query", "key", "value"), bias, strict=True)
     )
     scores = ops.matmul(queries * (channels // heads) ** -0.5, ops.swapaxes(keys, -2, -1))
     if added is not None:
         scores = scores + added
     mixed = ops.swapaxes(ops.matmul(keras.activations.softmax(scores), values), -3, -2)
-    return dense(weights, names[3], layers.Reshape((*x.shape[1:-2], tokens, channels))(mixed))
+    return dense(weights, f"{name}.output.dense", layers.Reshape((*x.shape[1:-2], tokens, channels))(mixed))
+
+
+def feed_forward(weights: Weights, name: str, x: Any, epsilon: float) -> Any:
+    """What a block of a transformer makes of each token by itself, after its attention."""
+    normal = layer_norm(weights, f"{name}.layernorm_after", x, epsilon)
+    inner = dense(weights, f"{name}.intermediate.dense", normal, activation="gelu")
+    return dense(weights, f"{name}.output.dense", inner)
 
 
 def relative_places(edge: int) -> NDArray[np.intp]:

@@ -13,6 +13,7 @@ from model.training.importing.architectures.layers import (
     check_patches,
     convolution,
     dense,
+    feed_forward,
     layer_norm,
     relative_places,
 )
@@ -64,14 +65,13 @@ def _block(config: Fields, weights: Weights, name: str, x: Any, window: int, shi
         shift = 0
     table = weights.take(f"{name}.attention.self.relative_position_bias_table", (2 * window - 1) ** 2, heads)
     added = table[relative_places(window)].transpose(2, 0, 1)[None] + _apart(height, width, window, shift)
-    names = [f"{name}.attention.self.{part}" for part in ("query", "key", "value")] + [f"{name}.attention.output.dense"]
     normal = layer_norm(weights, f"{name}.layernorm_before", x, epsilon)
     windows = _windows(_rolled(normal, shift), window)
-    made = attention(weights, names, windows, heads, bias=(bias,) * 3, added=added.astype(np.float32))
+    made = attention(
+        weights, f"{name}.attention", windows, heads, inner="self", bias=(bias,) * 3, added=added.astype(np.float32)
+    )
     x = x + _rolled(_joined(made, height, width, window), -shift)
-    normal = layer_norm(weights, f"{name}.layernorm_after", x, epsilon)
-    inner = dense(weights, f"{name}.intermediate.dense", normal, activation="gelu")
-    return x + dense(weights, f"{name}.output.dense", inner)
+    return x + feed_forward(weights, name, x, epsilon)
 
 
 def _merged(config: Fields, weights: Weights, name: str, x: Any) -> Any:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from keras import layers, ops
 
-from model.training.importing.architectures.layers import attention, check_patches, convolution, dense, layer_norm
+from model.training.importing.architectures.layers import (
+    attention,
+    check_patches,
+    convolution,
+    dense,
+    feed_forward,
+    layer_norm,
+)
 from model.training.importing.architectures.weights import Weights
 from model.training.importing.fields import Fields
 
@@ -41,19 +47,16 @@ def _tokens(config: Fields, weights: Weights, images: Any, root: str, first: tup
     config.check_divides("num_attention_heads", heads, channels, "the channels of its arrays")
     check_patches(config, count, heads * (count + len(first)) ** 2)
     x = layers.Reshape((count, channels))(x)
-    begun = weights.take(f"{embeddings}.position_embeddings", 1, count + len(first), channels).copy()
+    begun = weights.take(f"{embeddings}.position_embeddings", 1, count + len(first), channels)
     for place, name in enumerate(first):
         begun[:, place] += weights.take(f"{embeddings}.{name}", 1, 1, channels)[:, 0]
-    x = ops.pad(x, ((0, 0), (len(first), 0), (0, 0))) + begun.astype(np.float32)
+    x = ops.pad(x, ((0, 0), (len(first), 0), (0, 0))) + begun
     for number in range(config.count("num_hidden_layers", 12)):
         x = _block(weights, f"{root}.encoder.layer.{number}", x, heads, epsilon, bias=bias)
     return layer_norm(weights, f"{root}.layernorm", x, epsilon)
 
 
 def _block(weights: Weights, name: str, x: Any, heads: int, epsilon: float, *, bias: bool) -> Any:
-    names = [f"{name}.attention.attention.{part}" for part in ("query", "key", "value")]
     normal = layer_norm(weights, f"{name}.layernorm_before", x, epsilon)
-    x = x + attention(weights, [*names, f"{name}.attention.output.dense"], normal, heads, bias=(bias,) * 3)
-    normal = layer_norm(weights, f"{name}.layernorm_after", x, epsilon)
-    inner = dense(weights, f"{name}.intermediate.dense", normal, activation="gelu")
-    return x + dense(weights, f"{name}.output.dense", inner)
+    x = x + attention(weights, f"{name}.attention", normal, heads, bias=(bias,) * 3)
+    return x + feed_forward(weights, name, x, epsilon)
