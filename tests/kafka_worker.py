@@ -40,6 +40,16 @@ class KafkaWorker:
         """The lines of its log."""
         return [json.loads(line) for line in self.text.splitlines() if line.startswith("{")]
 
+    def partitions(self) -> set[str]:
+        """The partitions that it has now, as "topic/number"."""
+        found = set[str]()
+        for line in self.lines():
+            if line["message"] == "partitions assigned":
+                found |= set(line["partitions"])
+            elif line["message"] == "partitions revoked":
+                found -= set(line["partitions"])
+        return found
+
     def health(self) -> dict[str, Any]:
         """The reply to GET /health."""
         found: dict[str, Any] = requests.get(f"http://{self._health}/health", timeout=10).json()

@@ -180,6 +180,7 @@ def test_a_rebalance_loses_and_doubles_nothing(kafka: KafkaTopics, tmp_path: Pat
 
     with kafka_worker(tmp_path / "first.log", env) as first:
         send(50)
+        assert until(lambda: len(first.partitions()) == 2 * kafka.partitions), "it has all, of both topics"
         with kafka_worker(tmp_path / "second.log", env) as second:
             while not any(line.get("outcome") == "ok" for line in second.lines()):
                 send(10)
