@@ -239,6 +239,17 @@ class KafkaTopics:
 
         return responses(self.read(self.responses, enough, timeout_s, extra_s))
 
+    def committed(self, topic: str) -> Any:
+        """What the group of the workers has committed for partition 0 of a topic."""
+        from confluent_kafka import Consumer, TopicPartition
+
+        consumer = Consumer(
+            {**self.properties, "bootstrap.servers": self.bootstrap, "group.id": f"{self.requests}-worker"}
+        )
+        [found] = consumer.committed([TopicPartition(topic, 0)], timeout=10)
+        consumer.close()
+        return found
+
     def dead_letters(self, count: int, timeout_s: float = 30.0) -> list[Any]:
         """The dead letters, once there are so many."""
         return self.read(self.dead, lambda messages: len(messages) >= count, timeout_s)

@@ -50,6 +50,10 @@ class KafkaWorker:
                 found -= set(line["partitions"])
         return found
 
+    def answered(self) -> list[str]:
+        """The request ids that it has answered with predictions, by its log."""
+        return [line["request_id"] for line in self.lines() if line.get("outcome") == "ok"]
+
     def health(self) -> dict[str, Any]:
         """The reply to GET /health."""
         found: dict[str, Any] = requests.get(f"http://{self._health}/health", timeout=10).json()

@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.certificate import write_certificate
 from tests.kafka_broker import broker
+from tests.waiting import until
 
 _PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 _SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
@@ -46,6 +47,7 @@ class SecureKafka:
         """Properties of librdkafka of a new user, who has these rights and no others."""
         from confluent_kafka.admin import (
             AclBinding,
+            AclBindingFilter,
             AclOperation,
             AclPermissionType,
             ResourcePatternType,
@@ -76,6 +78,17 @@ class SecureKafka:
         made += admin.create_acls(rules).values() if rules else ()
         for each in made:
             each.result(30)
+        # The controller has them; the broker that decides may learn them a moment later.
+        own = AclBindingFilter(
+            ResourceType.ANY,
+            None,
+            ResourcePatternType.ANY,
+            f"User:{name}",
+            None,
+            AclOperation.ANY,
+            AclPermissionType.ANY,
+        )
+        assert until(lambda: len(admin.describe_acls(own).result(30)) == len(set(rules)))
         return self._properties("SCRAM-SHA-512", name, password)
 
     def _admin(self) -> Any:

@@ -93,7 +93,7 @@ class Sender:
         raise AssertionError("no answer")
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], timeout_s: float = 300) -> None:
     """Wait until a condition is true. Raises AssertionError after the time."""
     deadline = time.monotonic() + timeout_s
     while not condition():

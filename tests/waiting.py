@@ -11,8 +11,8 @@ if TYPE_CHECKING:  # the fixtures there use this module
     from tests.brokers import Cloud
 
 
-def until(condition: Callable[[], object], timeout_s: float = 10.0) -> bool:
-    """Whether the condition came true in time."""
+def until(condition: Callable[[], object], timeout_s: float = 30.0) -> bool:
+    """Whether the condition came true in time. Only a failure waits so long: a busy machine may be slow."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:

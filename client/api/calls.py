@@ -57,6 +57,8 @@ class Calls:
         """Send an image. A fault that all images have ends the call, and so does any fault of the first connection."""
         self._count_sending(1)
         try:
+            if call.stopped:  # since the image was taken: `join` may have returned, and the connection be closed
+                return
             transport.send(image)
             self._reached = True
             call.sent(image)

@@ -120,7 +120,7 @@ class Collected:
             progress(self.count)
             if duration is not None and now - began >= duration:
                 return
-            if idle is not None and now - self._last_at >= idle:
+            if idle is not None and now - max(began, self._last_at) >= idle:
                 return
 
     def close(self, show: Callable[[str], None]) -> None:

@@ -21,12 +21,14 @@ from infra.local.pubsub.server import PubsubServer
 TOPIC, SUBSCRIPTION = "projects/p/topics/topic", "projects/p/subscriptions/subscription"
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("kept", [False, True], ids=["in memory", "with a data folder"])
 def test_the_answer_comes_before_the_message(kept: bool, tmp_path: Path) -> None:
     with PubsubServer(data_dir=tmp_path if kept else None) as server, _leads_ms(server.host) as lead_ms:
         assert median(lead_ms() for _ in range(60)) > 0.5
 
 
+@pytest.mark.timing
 def test_the_answer_comes_before_the_message_when_the_disk_is_slow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,7 +67,7 @@ class Deployment:
 def deployment(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Deployment]:
-    monkeypatch.setattr(leases, "WAIT_S", 1.0)
+    monkeypatch.setattr(leases, "WAIT_S", 2.0)
     cloud.topic("res_predict", message_retention_duration={"seconds": 600})
     requests = cloud.subscription(cloud.topic("req_predict"), "req_predict-sub")
     made = Deployment(cloud, capsys, requests, cloud.subscription(cloud.topic("dead_predict"), "dead_predict-sub"))
@@ -230,12 +230,12 @@ def test_a_look_that_counts_as_an_attempt_is_reported(deployment: Deployment) ->
 
 
 def test_leases_are_renewed_while_a_command_waits(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "LEASE_S", 1)
+    monkeypatch.setattr(leases, "LEASE_S", 3)
     deployment.die("r1")
     opened = DeadLetterSubscription(deployment.dead, pytest.fail)
     with opened as held, suppress(StopIteration):
         next(held.pages())
-        assert nothing(deployment.cloud, deployment.dead, 2.5)
+        assert nothing(deployment.cloud, deployment.dead, 4.5)
     assert deployment.held() == ["r1"]
 
 

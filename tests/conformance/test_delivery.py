@@ -86,11 +86,11 @@ def test_an_ack_deadline_can_be_extended(cloud: Cloud) -> None:
     subscription = cloud.subscription(topic)
     cloud.publisher.publish(topic, b"x").result(10)
     (received,) = pull(cloud, subscription)
-    for seconds in (1, 60):
+    for seconds in (3, 60):
         cloud.subscriber.modify_ack_deadline(
             subscription=subscription, ack_ids=[received.ack_id], ack_deadline_seconds=seconds
         )
-    assert nothing(cloud, subscription, 1.5)
+    assert nothing(cloud, subscription, 4.5)
     ack(cloud, subscription, [received])
 
 

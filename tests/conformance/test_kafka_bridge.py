@@ -47,7 +47,7 @@ def test_requests_and_responses_keep_their_ids(
     subscription = pubsub.subscription(requests, f"{kafka.requests}-sub")
     ids = [pubsub.publisher.publish(requests, png(), colour="red", request_id=f"r{n}").result(10) for n in range(450)]
     bare = pubsub.publisher.publish(requests, png()).result(10)
-    assert len(ids) == 450 and main(words(kafka, pubsub, "--requests", "--idle", "2"), os.environ) == 0
+    assert len(ids) == 450 and main(words(kafka, pubsub, "--requests", "--idle", "6"), os.environ) == 0
     assert "451 requests moved" in capsys.readouterr().err
     assert nothing(pubsub, subscription), "a moved message is still there"
     moved = kafka.read(kafka.requests, lambda found: len(found) >= 451, extra_s=0.3)
@@ -56,13 +56,13 @@ def test_requests_and_responses_keep_their_ids(
     headers = next(dict(message.headers()) for message in moved if message.key() == b"r7")
     assert headers == {"colour": b"red", "request_id": b"r7", "bridged": f"pubsub:{pubsub.project}".encode()}
 
-    main(words(kafka, pubsub, "--requests", "--idle", "2", back=True), os.environ)
+    main(words(kafka, pubsub, "--requests", "--idle", "6", back=True), os.environ)
     assert "0 requests moved, 451 left out because they came from there" in capsys.readouterr().err
 
     answers = pubsub.subscription(pubsub.topic(kafka.responses), "answers")
     kafka.produce([(b"r1", b"{}", [("request_id", b"r1"), ("reply_to", b"c")])], kafka.responses)
     for count in (1, 0):
-        main(words(kafka, pubsub, "--responses", "--idle", "2", back=True), os.environ)
+        main(words(kafka, pubsub, "--responses", "--idle", "6", back=True), os.environ)
         assert f"{count} responses moved" in capsys.readouterr().err
     [message] = pull(pubsub, answers, 1)
     assert message.message.attributes["request_id"] == "r1" and message.message.attributes["reply_to"] == "c"
@@ -76,7 +76,7 @@ def test_what_the_target_refuses_is_not_lost(
     topic = pubsub.topic(small)
     subscription = pubsub.subscription(topic, f"{small}-sub")
     pubsub.publisher.publish(topic, bytes(300_000), request_id="large").result(10)
-    named = [*words(kafka, pubsub, "--requests", "--idle", "2"), "--topic", small]
+    named = [*words(kafka, pubsub, "--requests", "--idle", "6"), "--topic", small]
     assert main(named, os.environ) == 1
     err = capsys.readouterr().err
     assert "(request large): it could not be published: it is larger than the topic" in err and "--skip-refused" in err

@@ -21,6 +21,7 @@ import pytest
 from client import Predictions, PredictionsError
 from client.__main__ import main
 from client.transport import kafka_responses
+from client.transport.kafka_positions import Positions
 from functions.kafka.message_headers import headers_of
 from functions.messages.contract import Error, Response, encode_response, response_attributes
 from tests.image_files import png
@@ -189,6 +190,7 @@ def test_responses_on_a_new_partition_are_received(cli: Commands, monkeypatch: p
     producer = Producer({"bootstrap.servers": cli.kafka.bootstrap, "topic.metadata.refresh.interval.ms": 200})
 
     def grow() -> None:
+        assert has_begun.wait(30)
         admin = AdminClient({"bootstrap.servers": cli.kafka.bootstrap})
         [grown] = admin.create_partitions([NewPartitions(cli.kafka.responses, 6)]).values()
         grown.result(10)
@@ -198,7 +200,15 @@ def test_responses_on_a_new_partition_are_received(cli: Commands, monkeypatch: p
         producer.produce(cli.kafka.responses, text, "there", partition=5)
         producer.flush(10)
 
-    watching = threading.Timer(1.0, grow)
+    begin, has_begun = Positions.begin, threading.Event()
+
+    def begins(positions: Positions, **how: bool) -> bool:
+        is_new: bool = begin(positions, **how)
+        has_begun.set()
+        return is_new
+
+    monkeypatch.setattr(Positions, "begin", begins)
+    watching = threading.Thread(target=grow)
     watching.start()
     assert [each["request_id"] for each in cli.rows("watch", "--limit", "1")] == ["there"]
     watching.join()
@@ -207,7 +217,7 @@ def test_responses_on_a_new_partition_are_received(cli: Commands, monkeypatch: p
 def test_collect_goes_on_where_it_was(cli: Commands, tmp_path: Path) -> None:
     respond(cli.kafka, *(f"r{number}" for number in range(30)))
     group, file = f"{cli.kafka.responses}-collectors", tmp_path / "all.csv"
-    words = ["collect", "--group", group, "--output", str(file), "--until-idle", "3"]
+    words = ["collect", "--group", group, "--output", str(file), "--until-idle", "6"]
     code, _, err = cli.run(*words)
     assert code == 0 and "30 responses collected" in err
     respond(cli.kafka, "new")

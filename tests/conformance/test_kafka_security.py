@@ -173,7 +173,7 @@ def test_the_documented_rights_suffice_for_the_client(
         said = capsys.readouterr().err
         assert "10 of 10 answered" in said and "could not be deleted" not in said, said
     as_user(documented("`collect`", topics))
-    assert main(["collect", "--output", str(tmp_path / "all.jsonl"), "--until-idle", "1"], os.environ) == 0
+    assert main(["collect", "--output", str(tmp_path / "all.jsonl"), "--until-idle", "6"], os.environ) == 0
     assert len((tmp_path / "all.jsonl").read_text().splitlines()) == 10
     topics.produce([(b"dead", IMAGE, headers_of(DEAD))], topics.dead)
     as_user(documented("`dead-letters`", topics))

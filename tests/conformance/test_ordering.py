@@ -111,7 +111,7 @@ def test_an_expired_deadline_redelivers_the_key_from_that_message(cloud: Cloud) 
 @ours
 def test_a_key_waits_while_its_first_message_backs_off(cloud: Cloud) -> None:
     topic = cloud.topic()
-    slow = {"minimum_backoff": {"nanos": 400_000_000}, "maximum_backoff": {"nanos": 400_000_000}}
+    slow = {"minimum_backoff": {"seconds": 3}, "maximum_backoff": {"seconds": 3}}
     subscription = cloud.subscription(topic, enable_message_ordering=True, retry_policy=slow)
     publish(cloud, topic, "a1", "a2", "b1")
     received = pull(cloud, subscription, 3)
@@ -120,7 +120,7 @@ def test_a_key_waits_while_its_first_message_backs_off(cloud: Cloud) -> None:
     ack(cloud, subscription, received[2:])
     publish(cloud, topic, "b2")
     assert data(pull(cloud, subscription, 3)) == ["b2", "a1", "a2"]
-    assert time.monotonic() - began > 0.35
+    assert time.monotonic() - began > 2.9
 
 
 @ours

@@ -46,7 +46,7 @@ def test_the_body_counts_attempts_under_a_dead_letter_policy(cloud: Cloud, endpo
     cloud.publisher.publish(topic, b"x").result(10)
     for attempt in (1, 2, 3):
         assert until(partial(endpoint.has, attempt))
-        assert endpoint.pushes[-1].body.get("deliveryAttempt") == attempt
+        assert endpoint.pushes[attempt - 1].body.get("deliveryAttempt") == attempt
 
 
 def test_the_body_carries_the_ordering_key(cloud: Cloud, endpoint: Endpoint) -> None:
@@ -67,7 +67,7 @@ def test_success_statuses_ack_a_push(cloud: Cloud, endpoint: Endpoint, statuses:
     for number in range(len(statuses)):
         cloud.publisher.publish(topic, b"%d" % number).result(10)
     assert until(lambda: len(endpoint.pushes) == len(statuses))
-    assert not until(lambda: len(endpoint.pushes) > len(statuses), 0.4 if cloud.backend == "embedded" else 1.3)
+    assert not until(lambda: len(endpoint.pushes) > len(statuses), 0.4 if cloud.backend == "embedded" else 4)
 
 
 @pytest.mark.parametrize("statuses", [[203], [301, 302, 400, 404, 429, 500, 503]], ids=["203", "errors"])
@@ -77,7 +77,7 @@ def test_other_statuses_nack_a_push(cloud: Cloud, endpoint: Endpoint, statuses: 
     cloud.subscription(topic, push_config={"push_endpoint": endpoint.url}, retry_policy=FAST)
     for number in range(len(statuses)):
         cloud.publisher.publish(topic, b"%d" % number).result(10)
-    assert until(lambda: len(endpoint.pushes) == 2 * len(statuses), 3)
+    assert until(lambda: len(endpoint.pushes) == 2 * len(statuses))
 
 
 @pytest.mark.timing
@@ -106,7 +106,7 @@ def test_a_push_to_an_endpoint_that_is_down_is_retried(cloud: Cloud) -> None:
 
 
 def test_concurrent_pushes_share_few_connections(cloud: Cloud, endpoint: Endpoint) -> None:
-    endpoint.delay_s = 0.02
+    endpoint.delay_s = 0.1
     topic = cloud.topic()
     cloud.subscription(topic, push_config={"push_endpoint": endpoint.url})
     futures = [cloud.publisher.publish(topic, b"%d" % number) for number in range(80)]

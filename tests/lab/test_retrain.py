@@ -201,7 +201,7 @@ def test_a_request_that_fails_becomes_a_dead_letter(images: None, sender: Sender
     path = dead.subscription_path("local", "dead_predict-sub")
     with worker(tmp_path, TRAIN_WEIGHTS="/nowhere.npz", TRAIN_MODELS="colours"):
         sender.send("fails")
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not (found := dead.pull(subscription=path, max_messages=1, timeout=120, retry=None).received_messages):
             assert time.monotonic() < deadline
     assert found[0].message.attributes["request_id"] == "fails"

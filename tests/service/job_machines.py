@@ -82,7 +82,8 @@ def answering_worker(twin: Twin, topic: str) -> Iterator[AnsweringWorker]:
             f"{project}/topics/res_predict", encode_response(response), **response_attributes(response)
         ).add_done_callback(lambda _: message.ack())
 
-    stream = subscriber.subscribe(path, answer, flow_control=pubsub_v1.types.FlowControl(max_messages=100_000))
+    patient = pubsub_v1.types.FlowControl(max_messages=100_000, min_duration_per_lease_extension=60)
+    stream = subscriber.subscribe(path, answer, flow_control=patient)
     try:
         yield worker
     finally:

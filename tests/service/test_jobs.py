@@ -70,8 +70,8 @@ def test_status_of_a_job_that_is_sent_shows_how_far_it_is(jobs: JobCommands, pho
 @pytest.mark.parametrize("command", ["publish", "submit"])
 def test_a_job_is_cancelled_while_another_command_sends_it(jobs: JobCommands, photos: Path, command: str) -> None:
     before = jobs.cli.subscriptions()
-    with jobs.start(command, "photos", "--rate", "4") as sending:
-        jobs.wait_for(4)
+    with jobs.start(command, "photos", "--rate", "1") as sending:
+        jobs.wait_for(2)
         code, out, _ = jobs.run("cancel", "last", "--output", "run.csv")
         assert code == 0 and re.match(r"cancelled \S+: \d+ of 40 answered", out)
         _, err = sending.communicate(timeout=20)
@@ -85,7 +85,7 @@ def test_a_job_is_cancelled_while_another_command_sends_it(jobs: JobCommands, ph
 
 
 def test_one_command_at_a_time_works_on_a_job(jobs: JobCommands, photos: Path) -> None:
-    with jobs.start("publish", "photos", "--rate", "8") as sending:
+    with jobs.start("publish", "photos", "--rate", "1") as sending:
         jobs.wait_for(2)
         code, out, err = jobs.run("publish", "--resume", "last")
         assert code == 2 and not out and re.search(r"another command works on job \S+: predictions status", err)
@@ -97,14 +97,14 @@ def test_one_command_at_a_time_works_on_a_job(jobs: JobCommands, photos: Path) -
 
 
 def test_a_command_that_is_interrupted_is_resumed(jobs: JobCommands, photos: Path) -> None:
-    err = jobs.end_at(10, signal.SIGINT, "publish", "photos", "--rate", "20", "--unsent", "unsent.txt")
+    err = jobs.end_at(5, signal.SIGINT, "publish", "photos", "--rate", "4", "--unsent", "unsent.txt")
     assert re.search(r"to go on:   predictions publish --resume \S+\nto give up: predictions cancel \S+\n$", err)
     unsent = (jobs.folder / "unsent.txt").read_text().splitlines()
     counts = jobs.counts()
     assert counts and len(unsent) == counts.waiting and unsent[-1] == f"photos/{max(photos.iterdir()).name}"
     assert jobs.run("wait", "last")[2].count("images are not sent: predictions publish --resume") == 1
     code, _, err = jobs.run("publish", "--resume", "last")
-    assert code == 0 and err == "40 of 40 answered\n"
+    assert code == 0 and err.endswith("40 of 40 answered\n")
 
 
 def test_what_a_job_has_fixed_cannot_be_changed(jobs: JobCommands, photos: Path) -> None:
@@ -147,7 +147,7 @@ def test_equal_ids_are_refused_before_the_first_message(jobs: JobCommands, photo
 
 def test_a_file_that_vanishes_is_a_failed_image_and_can_be_resumed(jobs: JobCommands, photos: Path) -> None:
     last = max(photos.iterdir())
-    with jobs.start("publish", "photos", "--rate", "20", "--unsent", "unsent.txt") as sending:
+    with jobs.start("publish", "photos", "--rate", "4", "--unsent", "unsent.txt") as sending:
         jobs.wait_for(3)
         last.rename(jobs.folder / "away")
         out, err = sending.communicate(timeout=30)
@@ -155,7 +155,7 @@ def test_a_file_that_vanishes_is_a_failed_image_and_can_be_resumed(jobs: JobComm
     assert (jobs.folder / "unsent.txt").read_text() == f"photos/{last.name}\n"
     (jobs.folder / "away").rename(last)
     code, _, err = jobs.run("publish", "--resume", "last")
-    assert code == 0 and err == "40 of 40 answered\n"
+    assert code == 0 and err.endswith("40 of 40 answered\n")
 
 
 def test_each_event_of_a_job_is_logged(jobs: JobCommands, photos: Path) -> None:
@@ -181,7 +181,7 @@ def test_images_are_tried_again_until_the_worker_is_there(
         finally:
             relay.kill()
             relay.wait()
-    assert posting.returncode == 0 and "Bag" in out and err == "1 of 1 answered\n"
+    assert posting.returncode == 0 and "Bag" in out and err.endswith("1 of 1 answered\n")
     assert "nothing answers at" in _text(jobs) and "again in 0.2 s" in _text(jobs)
 
 

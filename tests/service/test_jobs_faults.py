@@ -68,7 +68,7 @@ def test_rows_that_a_results_file_lacks_are_added_later(jobs: JobCommands) -> No
 
 def test_many_commands_share_one_new_store(jobs: JobCommands) -> None:
     running = [jobs.start("publish", f"photos/0000{number}.*") for number in range(8)]
-    ends = [(process.communicate(timeout=100)[1][-20:], process.returncode) for process in running]
+    ends = [(process.communicate(timeout=100)[1][-16:], process.returncode) for process in running]
     assert ends == [("1 of 1 answered\n", 0)] * 8
     assert len(jobs.run("jobs", "--json")[1].splitlines()) == 8
 

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.slow
 IMAGES = 120
 
 ANSWERED = re.compile(
-    rf"(\d+ images may have been sent without a confirmation, and are sent again\n)?{IMAGES} of {IMAGES} answered\n"
+    r"(\d+ images may have been sent without a confirmation, and are sent again\n)?(no answer for 5 s: .*\n)?"
+    rf"{IMAGES} of {IMAGES} answered\n"
 )
 
 
@@ -36,7 +37,7 @@ def photos(samples: Path, tmp_path: Path) -> Path:
 def test_a_killed_command_is_resumed_with_the_same_results(jobs: JobCommands, photos: Path) -> None:
     assert jobs.run("publish", "photos", "--output", "whole.csv", "--state", "whole.db")[0] == 0
     seen = jobs.cli.subscription("seen", "req_predict")
-    jobs.end_at(IMAGES // 2, signal.SIGKILL, "publish", "photos", "--rate", "80", "--output", "run.csv")
+    jobs.end_at(IMAGES // 4, signal.SIGKILL, "publish", "photos", "--rate", "15", "--output", "run.csv")
     before = jobs.counts()
     assert before and before.waiting > 10
     code, out, err = jobs.run("publish", "--resume", "last", "--output", "run.csv")
@@ -46,7 +47,7 @@ def test_a_killed_command_is_resumed_with_the_same_results(jobs: JobCommands, ph
     assert set(published) == {record.request_id for record in jobs.records()}
     assert rows_in(jobs.folder / "run.csv") == rows_in(jobs.folder / "whole.csv") == rows_of(jobs.records())
     code, out, err = jobs.run("publish", "--resume", "last", "--output", "run.csv")
-    assert code == 0 and err == f"{IMAGES} of {IMAGES} answered\n", "nothing is left to do"
+    assert code == 0 and err.endswith(f"{IMAGES} of {IMAGES} answered\n"), "nothing is left to do"
     assert not jobs.published(seen) and len(rows_in(jobs.folder / "run.csv")) == IMAGES
     jobs.cli.subscriber.delete_subscription(subscription=seen)
 
@@ -55,11 +56,11 @@ def test_a_job_is_resumed_as_often_as_it_is_ended(jobs: JobCommands, photos: Pat
     """Its subscription stays, so that no answer is lost and nothing is sent again."""
     seen = jobs.cli.subscription("seen-2", "req_predict")
     before = jobs.cli.subscriptions()
-    words = ["--rate", "60", "--output", "run.jsonl"]
-    jobs.end_at(20, signal.SIGKILL, "publish", "photos", *words)
+    words, slowly = ["--output", "run.jsonl"], ["--rate", "10"]
+    jobs.end_at(10, signal.SIGKILL, "publish", "photos", *words, *slowly)
     [own] = jobs.cli.subscriptions() - before
-    for sent, number in ((50, signal.SIGKILL), (80, signal.SIGINT)):
-        jobs.end_at(sent, number, "publish", "--resume", "last", *words)
+    for sent, number in ((20, signal.SIGKILL), (30, signal.SIGINT)):
+        jobs.end_at(sent, number, "publish", "--resume", "last", *words, *slowly)
     assert not jobs.cli.subscriptions() - before - {own}
     code, _, err = jobs.run("publish", "--resume", "last", *words)
     assert code == 0 and "is gone" not in err and jobs.cli.subscriptions() == before
@@ -72,10 +73,10 @@ def test_a_job_is_resumed_as_often_as_it_is_ended(jobs: JobCommands, photos: Pat
 def test_a_resumed_and_interrupted_job_keeps_its_subscription(jobs: JobCommands, photos: Path) -> None:
     topic = jobs.cli.topic("void-resumed")
     before = jobs.cli.subscriptions()
-    jobs.end_at(5, signal.SIGINT, "publish", "photos", "--topic", topic, "--rate", "20")
+    jobs.end_at(5, signal.SIGINT, "publish", "photos", "--topic", topic, "--rate", "10")
     kept = jobs.cli.subscriptions() - before
     for sent in (10, 15):
-        jobs.end_at(sent, signal.SIGINT, "publish", "--resume", "last", "--rate", "20")
+        jobs.end_at(sent, signal.SIGINT, "publish", "--resume", "last", "--rate", "10")
         assert jobs.cli.subscriptions() - before == kept and len(kept) == 1
     assert jobs.run("cancel", "last")[0] == 0 and jobs.cli.subscriptions() == before
 
@@ -84,7 +85,7 @@ def test_images_are_sent_again_when_the_subscription_is_gone(jobs: JobCommands, 
     topic = jobs.cli.topic("void-gone")
     seen = jobs.cli.subscription("seen-3", topic)
     before = jobs.cli.subscriptions()
-    jobs.end_at(10, signal.SIGINT, "publish", "photos", "--topic", topic, "--rate", "20")
+    jobs.end_at(10, signal.SIGINT, "publish", "photos", "--topic", topic, "--rate", "10")
     first, counts = jobs.published(seen), jobs.counts()
     assert counts and counts.unanswered == len(first)
     [own] = jobs.cli.subscriptions() - before
@@ -92,7 +93,7 @@ def test_images_are_sent_again_when_the_subscription_is_gone(jobs: JobCommands, 
     jobs.cli.subscriber.delete_subscription(subscription=path)
     code, _, err = jobs.run("wait", "last")
     assert code == 1 and "the subscription cannot be read: NotFound" in err
-    code, _, err = jobs.run("publish", "--resume", "last", "--timeout", "0.2")
+    code, _, err = jobs.run("publish", "--resume", "last", "--timeout", "3")
     assert code == 1 and f"the job's subscription is gone: {len(first)} images are sent again" in err
     second = jobs.published(seen)
     assert set(first) < set(second) and len(second) == second.total() == IMAGES
@@ -101,7 +102,7 @@ def test_images_are_sent_again_when_the_subscription_is_gone(jobs: JobCommands, 
 
 
 def test_an_upload_is_resumed(jobs: JobCommands, photos: Path) -> None:
-    jobs.end_at(30, signal.SIGKILL, "upload", "photos", "--prefix", "killed/", "--rate", "60")
+    jobs.end_at(15, signal.SIGKILL, "upload", "photos", "--prefix", "killed/", "--rate", "10")
     code, out, err = jobs.run("upload", "--resume", "last")
     assert code == 0 and ANSWERED.fullmatch(err) and len(out.splitlines()) == IMAGES + 1
     with storage.Client() as client:
@@ -109,7 +110,7 @@ def test_an_upload_is_resumed(jobs: JobCommands, photos: Path) -> None:
 
 
 def test_posting_is_resumed(jobs: JobCommands, photos: Path) -> None:
-    jobs.end_at(30, signal.SIGKILL, "predict", "photos", "--rate", "60", "--output", "run.csv")
+    jobs.end_at(15, signal.SIGKILL, "predict", "photos", "--rate", "10", "--output", "run.csv")
     code, _, err = jobs.run("predict", "--resume", "last", "--output", "run.csv")
     assert code == 0 and ANSWERED.fullmatch(err)
     assert rows_in(jobs.folder / "run.csv") == rows_of(jobs.records())

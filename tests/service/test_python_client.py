@@ -85,10 +85,10 @@ def test_an_explanation_and_an_unknown_model(cli: CommandLine, bag: bytes) -> No
 
 def test_a_worker_that_is_down(cli: CommandLine, bag: bytes) -> None:
     topic, began = cli.topic("void-python"), time.monotonic()
-    with Predictions(topic=topic, timeout_s=0.3) as p:
+    with Predictions(topic=topic, timeout_s=2) as p:
         results = list(p.predict([bag] * 20))
-    assert {(each.status, each.error) for each in results} == {("missing", "no answer within 0.3 s")}
-    assert time.monotonic() - began < 10
+    assert {(each.status, each.error) for each in results} == {("missing", "no answer within 2 s")}
+    assert time.monotonic() - began < 30, "all wait at the same time, not one after the other"
 
 
 def test_a_standing_subscription_is_used_and_stays(cli: CommandLine, bag: bytes) -> None:
@@ -200,7 +200,7 @@ def test_closing_ends_what_is_being_sent(
     ended: list[PredictionsError] = []
     with BlackholeProxy(os.environ["PUBSUB_EMULATOR_HOST"]) as proxy:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", proxy.host)
-        with Predictions(timeout_s=1) as p:
+        with Predictions(timeout_s=10) as p:
             assert [each.ok for each in p.predict(bag)] == [True]
 
             def read() -> None:
@@ -214,7 +214,8 @@ def test_closing_ends_what_is_being_sent(
             assert until(sending)
             began = time.monotonic()
         reader.join(10)
-        assert time.monotonic() - began < 25 and not sending()  # a publish alone would be retried for 20 s
+        assert time.monotonic() - began < 25  # a publish alone would be retried for 20 s
+        assert until(lambda: not sending())
     assert str(ended[0]).startswith("this client is closed: ")
     [left] = cli.subscriptions() - before
     [line] = caplog.messages

@@ -107,8 +107,9 @@ def test_ctrl_c_deletes_the_subscription(cli: CommandLine, root: Path, samples: 
 def test_the_programs_of_the_page_run(cli: CommandLine, root: Path, samples: Path) -> None:
     programs = re.findall(r"^```python\n(.*?)^```$", (root / "docs" / "python.md").read_text(), re.M | re.S)
     assert len(programs) == 3 and all(program.count("\n") <= 20 for program in programs)
+    calm = 'import logging\nlogging.getLogger("asyncio").setLevel("ERROR")\n'  # with -X dev it warns of each 0.1 s
     for program in programs:
-        with script(root, program, "client/samples", "client/samples/*.jpg") as process:
+        with script(root, calm + program, "client/samples", "client/samples/*.jpg") as process:
             out, err = process.communicate(timeout=60)
         assert (process.returncode, err) == (0, "left out of client/samples: 3 .py, 1 .csv\n")
         lines = dict(line.split("\t") for line in out.splitlines())
@@ -135,4 +136,4 @@ def test_a_proxy_is_not_used_for_this_machine(cli: CommandLine, root: Path) -> N
     with SilentServer() as server:
         with script(root, program, env=proxied_environment(server)) as process:
             out, err = process.communicate(timeout=60)
-        assert (process.returncode, out, err) == (0, "Bag\nBag\n", "") and not server.connections
+        assert (process.returncode, out, err) == (0, "Bag\nBag\n", "") and not server.proxied()

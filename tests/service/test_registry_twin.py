@@ -54,7 +54,7 @@ def test_requests_are_answered_by_the_registry(
             assert main(["publish", "--json", str(SNEAKER)], os.environ) == 0
             return str(json.loads(capfd.readouterr().out)["response"]["model"]["version"])
 
-        assert until(lambda: version() == "9"), "the alias moved, and nothing was started again"
+        assert until(lambda: version() == "9", 60), "the alias moved, and nothing was started again"
 
 
 def test_shadows_score_to_the_comparison_topic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ def test_shadows_score_to_the_comparison_topic(tmp_path: Path, monkeypatch: pyte
             assert main(["publish", "--json", str(SNEAKER)], os.environ) == 0
             return "candidate" in requests.get(f"{twin.worker_url}/ready", timeout=20).text
 
-        assert until(loaded)
+        assert until(loaded, 60)
         assert main(["publish", "--json", str(SNEAKER)], os.environ) == 0
         with pubsub_v1.SubscriberClient() as subscriber:
             path = subscriber.subscription_path(twin.project, "compare_predict-sub")

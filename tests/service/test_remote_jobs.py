@@ -96,8 +96,8 @@ def test_a_killed_machine_loses_nothing(
     a, b = machines
     count = 1500
     worker.open.set()
-    process = a.start("publish", images(tmp_path / "i", count), *TOPIC, *STATE, "--rate", "400")
-    until(lambda: len(worker.asked) > count / 2 and is_saved(bucket, answered=1))
+    process = a.start("publish", images(tmp_path / "i", count), *TOPIC, *STATE, "--rate", "100")
+    until(lambda: len(worker.asked) > count / 4 and is_saved(bucket, answered=1))
     process.send_signal(signal.SIGKILL)
     process.communicate()
     sent = dict(worker.asked)
@@ -284,7 +284,7 @@ def test_a_bucket_that_may_not_be_written_ends_the_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     worker.open.set()
-    process = machines[0].start("publish", images(tmp_path / "i", 300), *TOPIC, *STATE, "--rate", "50")
+    process = machines[0].start("publish", images(tmp_path / "i", 300), *TOPIC, *STATE, "--rate", "20")
     until(lambda: is_saved(bucket, answered=1))
     answer = twin.storage.answer
     monkeypatch.setattr(

@@ -52,7 +52,7 @@ def test_labelled_images_are_published_and_measured(cli: CommandLine, labelled: 
 
 
 def test_missing_responses_are_not_measured(cli: CommandLine, labelled: Path) -> None:
-    words = ["--topic", cli.topic("void-evaluate"), "--timeout", "0.5"]
+    words = ["--topic", cli.topic("void-evaluate"), "--timeout", "3"]
     code, _, err = cli.run("evaluate", str(labelled), *words)
     assert code == 2 and "none of the 5 labelled files has predictions in the results" in err
     cli.cancel_last()

@@ -68,7 +68,14 @@ def running(root: Path, log: Path | None, *arguments: str, env: dict[str, str] |
 
 def alive(pids: list[int]) -> list[int]:
     """The processes that still run, without zombies."""
-    return [pid for pid in pids if Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()]
+
+    def runs(pid: int) -> bool:
+        try:
+            return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+
+    return [pid for pid in pids if runs(pid)]
 
 
 @pytest.mark.timing  # and --env without a process id requires that this checkout has one twin

@@ -152,7 +152,7 @@ def test_lag_and_dead_letters_of_kafka_are_in_the_log_lines(plan: Plan, kafka: K
                 finished[line["topic"]] += line["finished"]
             return {topic: (lag[topic], finished[topic]) for topic in lag}
 
-        assert until(lambda: reported() == {kafka.requests: (0, 2), retries: (1, 0)}), reported()
+        assert until(lambda: reported() == {kafka.requests: (0, 2), retries: (1, 0)}, 60), reported()
         assert_counted(metrics, worker.lines())
         (dead_letter,) = counted(metrics["dev-prediction-kafka-dead-letters"], worker.lines())
         assert dead_letter["reason"] == "the message has no key; it must be the request_id"

@@ -107,9 +107,10 @@ def test_a_waiting_asynchronous_generator_is_cancelled_with_its_call(pipeline: P
     async def main() -> None:
         async with AsyncPredictions("p") as p:
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.1):
+                async with asyncio.timeout(None) as limit:
                     async for each in p.predict(quiet()):
                         assert each.label == "Bag"
+                        limit.reschedule(asyncio.get_running_loop().time() + 0.1)
             assert await soon(lambda: ended and not sending())
 
     before = set(threading.enumerate())

@@ -177,7 +177,13 @@ def test_what_was_sent_and_not_answered_is_awaited_and_not_sent_again(watching: 
         watch.watch(publishing, once=True)
     publishing.stop()
 
-    later = threading.Timer(0.3, lambda: watching.broker.answer(response(watching.broker.ids[0])))
+    before = watching.broker.answer
+
+    def answer() -> None:
+        assert until(lambda: watching.broker.answer is not before), "nothing receives responses"
+        watching.broker.answer(response(watching.broker.ids[0]))
+
+    later = threading.Thread(target=answer)
     later.start()
     watching.once()
     assert watching.broker.sent == ["a.jpg"] and len(watching.view.outcomes) == 1

@@ -16,6 +16,7 @@ from functions.messages.image_lines import decode_lines, has_lines
 from functions.messages.response_list import encode_list
 from tests import earlier_contract
 from tests.unit.test_response_schema import OK
+from tests.waiting import until
 
 
 class Topic:
@@ -121,7 +122,7 @@ def test_an_image_is_not_confirmed_before_its_message(monkeypatch: pytest.Monkey
     threads = [threading.Thread(target=send, args=(number,)) for number in range(2)]
     for thread in threads:
         thread.start()
-    assert not confirmed.wait(0.1)
+    assert until(lambda: topic._held) and not confirmed.wait(0.1)
     topic.confirm()
     for thread in threads:
         thread.join(10)

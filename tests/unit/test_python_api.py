@@ -205,6 +205,27 @@ def test_the_connection_is_closed_after_what_is_being_sent(pipeline: Pipeline, m
     assert until(lambda: not sending()) and late == []
 
 
+def test_an_image_that_was_taken_before_the_connection_is_closed_is_not_sent_after_it(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that takes the first image starts another one before it sends, and here that takes it long."""
+    closed, start = threading.Event(), threading.Thread.start
+
+    def start_slowly(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name == "send-2":
+            closed.wait(30)
+
+    monkeypatch.setattr(threading.Thread, "start", start_slowly)
+    with Predictions("p") as p:
+        for _ in p.predict(names()):
+            break
+    sent = len(pipeline.sent)
+    closed.set()
+    assert until(lambda: not sending())
+    assert "image-0" not in pipeline.sent and len(pipeline.sent) == sent
+
+
 def test_a_client_that_could_not_connect_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
     def refused(*_: object, **__: object) -> Iterator[None]:

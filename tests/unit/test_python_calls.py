@@ -156,7 +156,12 @@ def test_a_generator_that_waits_does_not_hold_up_the_end(pipeline: Pipeline) -> 
 def test_late_responses_of_an_abandoned_call_are_dropped(predictions: Predictions, pipeline: Pipeline) -> None:
     pipeline.hold = True
     first = predictions.predict(names())
-    threading.Timer(0.05, lambda: pipeline.receive(pipeline._held.pop())).start()
+
+    def answer() -> None:
+        assert until(lambda: pipeline._held)
+        pipeline.receive(pipeline._held.pop())
+
+    threading.Thread(target=answer).start()
     next(first)
     del first
     pipeline.release()

@@ -156,7 +156,7 @@ def test_the_message_is_not_acked_before_the_broker_has_the_last_response() -> N
     rig.responses.futures[0].set_result("1")
     assert not delivery.verdicts
     rig.responses.futures[1].set_result("2")
-    assert delivery.verdicts == ["ack"]
+    assert until(lambda: delivery.verdicts == ["ack"])
     rig.pool.shutdown()
     rig.batcher.close()
 

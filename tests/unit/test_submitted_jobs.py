@@ -351,9 +351,10 @@ def test_async_jobs(topic: Topic, photos: Path) -> None:
 
 
 def test_a_cancelled_task_ends_the_sending(topic: Topic, photos: Path) -> None:
-    is_sending, released = threading.Event(), threading.Event()
+    is_sending, released, runs = threading.Event(), threading.Event(), list[JobRun]()
 
     def hang(run: JobRun, image: Any) -> None:
+        runs.append(run)
         is_sending.set()
         assert released.wait(10)
         answer(run, image)
@@ -365,7 +366,7 @@ def test_a_cancelled_task_ends_the_sending(topic: Topic, photos: Path) -> None:
         task = asyncio.create_task(p.submit(photos))
         assert await soon(is_sending.is_set)
         task.cancel()
-        await asyncio.sleep(0.1)
+        assert await soon(lambda: runs[0].tracker.stopped)
         released.set()
         with pytest.raises(asyncio.CancelledError):
             await task
