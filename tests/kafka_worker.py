@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ import requests
 
 from infra.local.ports import free_port
 from tests.conftest import ROOT
+from tests.log_lines import log_lines
 from tests.waiting import until
 
 COMMAND = [sys.executable, "-m", "functions.entrypoints.kafka_worker"]
@@ -38,7 +38,7 @@ class KafkaWorker:
 
     def lines(self) -> list[dict[str, Any]]:
         """The lines of its log."""
-        return [json.loads(line) for line in self.text.splitlines() if line.startswith("{")]
+        return log_lines(self._log)
 
     def partitions(self) -> set[str]:
         """The partitions that it has now, as "topic/number"."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,6 +55,14 @@ class CommandLine:
     def purge(self, subscription: str) -> None:
         """Ack everything that a subscription, by its full name, holds."""
         self.subscriber.seek(request={"subscription": subscription, "time": datetime.now(UTC)})
+
+    def message(self, subscription: str) -> Any:
+        """The first message of a subscription, leased: waits until there is one, and ends the test after a minute."""
+        deadline = time.monotonic() + 60
+        request = {"subscription": subscription, "max_messages": 1}
+        while not (received := self.subscriber.pull(request, timeout=20).received_messages):
+            assert time.monotonic() < deadline, f"{subscription} has no message"
+        return received[0]
 
     def subscription(self, name: str, topic: str, **settings: object) -> str:
         path = f"projects/{PROJECT}/subscriptions/{name}"

@@ -19,6 +19,7 @@ from infra.local import worker as workers
 from infra.local.child import ChildFailed
 from infra.local.ports import free_port
 from model.artifact.manifest import MANIFEST
+from tests.log_lines import log_lines
 from tests.unit.test_artifact import SHIPPED, change_signature, sign
 
 TEACHER = Path(__file__).resolve().parents[2] / "model/training/fashion_mnist/teachers/pooled-128/model.tflite"
@@ -108,7 +109,7 @@ def test_a_push_worker_with_a_broken_model_is_not_ready_and_logs_why(root: Path,
         assert answer.value.code == 503 and json.load(answer.value) == {"status": "not ready"}
     finally:
         worker.stop()
-    started, *lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    started, *lines = log_lines(log)
     assert (started["message"], started["artifact"]) == ("starting", str(folder)), "once, though each probe tries again"
     assert len(lines) > 1 and {line["message"].partition(": ")[0] for line in lines} == {"not ready"}
     assert all("decode_size is '112'" in line["message"] and "exception" not in line for line in lines)

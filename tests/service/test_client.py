@@ -40,7 +40,7 @@ def test_publish_prints_a_table(cli: CommandLine, samples: Path) -> None:
     heading, *table = out.splitlines()
     assert code == 0 and heading.split() == ["file", "label", "score", "ms"] and len(table) == 10
     assert re.search(r"trouser\.jpg +Trouser +[01]\.\d{4} +\d+$", out, re.M)
-    assert err == "10 of 10 answered; left out of folders: 3 .py, 1 .csv\n"
+    assert err.endswith("10 of 10 answered; left out of folders: 3 .py, 1 .csv\n")
 
 
 def test_real_test_images_through_every_entry_point(cli: CommandLine, shared_data: Path, tmp_path: Path) -> None:
@@ -111,9 +111,9 @@ def test_an_error_response_ends_with_1(cli: CommandLine, samples: Path, root: Pa
 
 def test_missing_responses_are_named_and_end_with_1(cli: CommandLine, samples: Path) -> None:
     topic = cli.topic("void")
-    code, out, err = cli.run("publish", str(samples / "bag.bmp"), "--topic", topic, "--timeout", "0.2")
-    assert code == 1 and "no answer within 0.2 s" in out
-    assert re.search(r"no answer within 0\.2 s: .*bag\.bmp \(request [0-9a-f]{32}\)\n0 of 1 answered\n", err)
+    code, out, err = cli.run("publish", str(samples / "bag.bmp"), "--topic", topic, "--timeout", "3")
+    assert code == 1 and "no answer within 3 s" in out
+    assert re.search(r"no answer within 3 s: .*bag\.bmp \(request [0-9a-f]{32}\)\n0 of 1 answered\n", err)
     assert re.search(r"\nto go on:   predictions wait \S+\nto give up: predictions cancel \S+\n$", err)
     cli.cancel_last()
 
@@ -137,12 +137,12 @@ def test_ctrl_c_names_the_unanswered_and_how_to_go_on(
     command = [sys.executable, "-m", "client", "publish", str(samples / "bag.bmp"), "--topic", topic]
     requests = cli.subscription("asked", topic)
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        cli.subscriber.pull(subscription=requests, max_messages=1, timeout=20)
+        cli.message(requests)
         process.send_signal(number)
         _, err = process.communicate(timeout=20)
     assert process.returncode == 130
     assert re.fullmatch(
-        r"interrupted; 1 unanswered\n  unanswered: .*bag\.bmp \(request [0-9a-f]{32}\)\n"
+        r"(?:no answer for 5 s: .*\n)?interrupted; 1 unanswered\n  unanswered: .*bag\.bmp \(request [0-9a-f]{32}\)\n"
         r"the worker still scores what was sent, and the next command waits behind it\n"
         r"to go on:   predictions wait (\S+)\nto give up: predictions cancel \1\n",
         err,

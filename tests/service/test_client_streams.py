@@ -131,7 +131,7 @@ def test_an_interruption_with_many_images_is_summarised(
     with subprocess.Popen(
         [*CLIENT, *words], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as run:
-        cli.subscriber.pull(subscription=path, max_messages=1, timeout=20)
+        cli.message(path)
         run.send_signal(signal.SIGINT)
         out, err = run.communicate(timeout=20)
     cli.subscriber.delete_subscription(subscription=path)

@@ -27,7 +27,7 @@ from tests.service.cli_harness import PROJECT, CommandLine
 from tests.unit.test_compare_verdict import comparison
 from tests.waiting import until
 
-IMAGES = 300
+IMAGES = 240
 TOPIC = "compare_predict"
 STABLE_VERSION, GOOD, BAD = "1.0.0", "1.1.0", "1.2.0"
 
@@ -117,7 +117,7 @@ def test_a_shadow_that_agrees_is_promoted(
     saved, registry = str(tmp_path / "saved.jsonl"), models.registry.address
     publish(cli, photos, tmp_path / "run.csv")
     code, out, err = cli.run(
-        *("compare", "--shadow", "--for", "30s", "--until-idle", "2"),
+        *("compare", "--shadow", "--for", "30s", "--until-idle", "5"),
         *("--output", saved, "--registry", registry, "--save"),
     )
     assert code == 0, out + err
@@ -193,7 +193,7 @@ def test_comparisons_that_are_not_written_are_delivered_again(
 def test_a_kill_loses_no_comparison(cli: CommandLine, comparisons: str, tmp_path: Path, root: Path) -> None:
     cli.subscriber.delete_subscription(subscription=comparisons)
     cli.subscription(f"{TOPIC}-sub", TOPIC, ack_deadline_seconds=10)
-    sent, topic, output = 3_000, f"projects/{PROJECT}/topics/{TOPIC}", tmp_path / "saved.jsonl"
+    sent, topic, output = 6_000, f"projects/{PROJECT}/topics/{TOPIC}", tmp_path / "saved.jsonl"
     for each in [cli.publisher.publish(topic, encode_comparison(comparison(number))) for number in range(sent)]:
         each.result()
     words = [sys.executable, "-m", "client", "compare", "--shadow", "--output", str(output), "--for", "60s"]
@@ -210,7 +210,7 @@ def test_what_is_no_comparison_is_dropped_and_named(cli: CommandLine, comparison
     for data in (b"no comparison", *map(encode_comparison, map(comparison, range(3)))):
         cli.publisher.publish(topic, data, request_id="evil\x1b").result()
     output = tmp_path / "saved.jsonl"
-    code, out, err = cli.run("compare", "--shadow", "--until-idle", "1", "--output", str(output))
+    code, out, err = cli.run("compare", "--shadow", "--until-idle", "5", "--output", str(output))
     assert code == 3 and "3 requests to both models" in out and "verdict: not enough data" in out
     assert "dropped a message that is no comparison (request evil\\x1b): it is not JSON" in err
     cli.publisher.publish(topic, encode_comparison(comparison(3))).result()

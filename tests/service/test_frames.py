@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,17 +48,19 @@ def names(*seconds: int) -> list[str]:
 
 def pulled(cli: CommandLine, subscription: str, count: int) -> list[Any]:
     """The messages of an ordered subscription, each acked, so that the next ones are delivered."""
-    messages: list[Any] = []
+    messages, deadline = list[Any](), time.monotonic() + 60
     while len(messages) < count:
+        assert time.monotonic() < deadline, f"{len(messages)} of {count} messages"
         received = cli.subscriber.pull(subscription=subscription, max_messages=count, timeout=20).received_messages
-        cli.subscriber.acknowledge(subscription=subscription, ack_ids=[each.ack_id for each in received])
+        if received:
+            cli.subscriber.acknowledge(subscription=subscription, ack_ids=[each.ack_id for each in received])
         messages += [each.message for each in received]
     return messages
 
 
 def test_the_table_and_the_files_are_in_the_order_of_time(cli: CommandLine, film: Path) -> None:
     code, out, err = cli.run("frames", str(film), "--output", "run.csv", "--output", "run.jsonl")
-    assert code == 0 and err == "8 of 8 answered\n"
+    assert code == 0 and err.endswith("8 of 8 answered\n")
     assert re.findall(r"^film\S+", out, re.M) == names(*range(8))
     with open("run.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -69,7 +72,7 @@ def test_the_table_and_the_files_are_in_the_order_of_time(cli: CommandLine, film
 def test_requests_have_the_ordering_key_and_come_in_order(cli: CommandLine, film: Path) -> None:
     topic = cli.topic("ordered-frames")
     requests = cli.subscription("frames-in-order", topic, enable_message_ordering=True)
-    code, _, _ = cli.run("frames", str(film), "--every", "0.2s", "--topic", topic, "--timeout", "0.2")
+    code, _, _ = cli.run("frames", str(film), "--every", "0.2s", "--topic", topic, "--timeout", "3")
     assert code == 1
     messages = pulled(cli, requests, 40)
     assert {each.ordering_key for each in messages} == {"film.mp4"}
@@ -119,7 +122,7 @@ def test_ctrl_c_keeps_what_was_answered(cli: CommandLine, film: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         [message, *_] = pulled(cli, requests, 8)
         cli.publisher.publish("projects/local/topics/req_predict", message.data, **dict(message.attributes)).result(10)
-        assert until(lambda: "answered  1" in cli.run("status", "last")[1], 20)
+        assert until(lambda: "answered  1" in cli.run("status", "last")[1], 60)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
     assert process.returncode == 130 and "interrupted; 7 unanswered" in err
@@ -157,7 +160,7 @@ def test_wrong_usage(cli: CommandLine, film: Path) -> None:
 
 def test_a_video_that_changed_is_not_resumed(cli: CommandLine, film: Path) -> None:
     topic = cli.topic("changed-frames")
-    assert cli.run("frames", str(film), "--limit", "1", "--topic", topic, "--timeout", "0.2")[0] == 1
+    assert cli.run("frames", str(film), "--limit", "1", "--topic", topic, "--timeout", "3")[0] == 1
     write_video(film, range(0, 4000, 200))
     code, _, err = cli.run("frames", "--resume", "last")
     assert code == 2 and "'film.mp4' has changed since the job began: send its frames in a new one" in err

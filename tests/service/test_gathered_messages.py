@@ -84,12 +84,12 @@ def test_gathered_images_have_the_results_of_single_ones(
     seen = jobs.cli.subscription(f"seen-gathered-{twin.worker_url is None}", "req_predict")
     code, _, err = jobs.run(*words, "--output", "gathered.csv", "--gather", "32", "--responses", "batch")
     assert code == 1 and "1 with an error" in err, err
-    assert 4 <= len(jobs.published(seen)) < IMAGES / 4, "messages"
+    assert 4 <= len(jobs.published(seen)) < IMAGES / 2, "messages"
     assert rows_in(jobs.folder / "gathered.csv") == rows_in(jobs.folder / "single.csv") == rows_of(jobs.records())
     assert jobs.run("publish", "photos", "--gather", "auto", "--output", "auto.jsonl")[0] == 1
     assert len(rows_in(jobs.folder / "auto.jsonl")) == IMAGES + 1
     large = sum(path.stat().st_size > AUTO_BYTES for path in photos.iterdir())
-    assert large < len(jobs.published(seen)) < large + (IMAGES - large) / 4
+    assert large < len(jobs.published(seen)) < large + (IMAGES - large) / 2
     jobs.cli.subscriber.delete_subscription(subscription=seen)
 
 
@@ -98,8 +98,8 @@ def test_gathered_images_have_the_results_of_single_ones(
 def test_a_killed_command_that_gathers_is_resumed(twin: Twin, jobs: JobCommands, samples: Path, tmp_path: Path) -> None:
     copies(samples, tmp_path / "photos", IMAGES)
     assert jobs.run("publish", "photos", "--output", "whole.csv", "--state", "whole.db")[0] == 0
-    words = ["--rate", "80", "--output", "run.csv"]
-    jobs.end_at(IMAGES // 2, signal.SIGKILL, "publish", "photos", *words, "--gather", "16", "--responses", "batch")
+    words = ["--rate", "15", "--output", "run.csv"]
+    jobs.end_at(IMAGES // 4, signal.SIGKILL, "publish", "photos", *words, "--gather", "16", "--responses", "batch")
     before = jobs.counts()
     assert before and before.waiting > 10
     code, _, err = jobs.run("publish", "--resume", "last", "--gather", "8")
@@ -113,7 +113,7 @@ def test_a_killed_command_that_gathers_is_resumed(twin: Twin, jobs: JobCommands,
 def test_a_redelivery_after_a_kill_repeats_the_responses_of_all_images(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image, ids = encoded("JPEG", (1200, 900), "RGB"), [f"r{number}" for number in range(90)]
+    image, ids = encoded("PNG", (2400, 1800), "RGB"), [f"r{number}" for number in range(90)]
     with Twin(worker=None, topology=Topology.read().with_retry(0.2, 0.8)) as twin:
         for name, value in twin.env.items():
             monkeypatch.setenv(name, value)
@@ -127,7 +127,7 @@ def test_a_redelivery_after_a_kill_repeats_the_responses_of_all_images(
                 assert until(lambda: first.extend(pubsub.responses({"never"}, timeout_s=0.05)) or first, 30)  # type: ignore[func-returns-value]
                 worker.kill()
                 worker.wait()
-                first += pubsub.responses({"never"}, timeout_s=0.5)
+                first += pubsub.responses({"never"}, timeout_s=3)
                 assert 0 < len(first) < len(ids), "it was killed in the middle"
                 assert len(pubsub.unacked("req_predict-sub")) == 1
                 worker = subprocess.Popen(command, cwd=root, env=env, stderr=log)

@@ -12,6 +12,7 @@ import pytest
 
 from infra.local.child import Child
 from infra.local.ports import free_port
+from tests.log_lines import log_lines
 from tests.samples import encoded
 from tests.service.test_push_shutdown import push_worker
 from tests.waiting import until
@@ -126,7 +127,7 @@ def sent(port: int, request: bytes) -> bytes:
 
 
 def lines(worker: Child) -> list[dict[str, object]]:
-    return [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{")]
+    return log_lines(worker.log)
 
 
 def ended(port: int) -> dict[str, int]:

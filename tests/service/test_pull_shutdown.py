@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 from functions.observability.request_log import OUTCOMES
 from infra.local.topology import Topology
 from infra.local.twin import Twin
+from tests.log_lines import log_lines
 from tests.pubsub_client import PubsubClient
 from tests.samples import encoded
 from tests.service.hung_storage import stalled
@@ -65,8 +65,7 @@ def test_shutdown_loses_no_request_and_duplicates_no_response(
                 while not answered and time.monotonic() < deadline:
                     answered += [response.request_id for response in pubsub.responses({"never"}, timeout_s=0.05)]
                 stop(worker, tmp_path / "first.log")
-            text = (tmp_path / "first.log").read_text()
-            lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+            lines = log_lines(tmp_path / "first.log")
             ended = {name: {line["request_id"] for line in lines if line.get("outcome") == name} for name in OUTCOMES}
             late = ended["ok"] - set(answered)
             arrived = pubsub.responses(late, timeout_s=30 if late else 1, copies_for_s=1)

@@ -96,7 +96,7 @@ def test_ctrl_c_deletes_the_subscription(cli: CommandLine, root: Path, samples: 
     topic = cli.topic(f"void-{code is WAITING}")
     requests = cli.subscription("asked-python", topic)
     with script(root, code, topic, str(samples / "bag.bmp")) as process:
-        cli.subscriber.pull(subscription=requests, max_messages=1, timeout=20)
+        cli.message(requests)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     cli.subscriber.delete_subscription(subscription=requests)

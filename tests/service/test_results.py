@@ -70,7 +70,7 @@ def test_collect_writes_and_acks(cli: CommandLine, samples: Path, tmp_path: Path
     run = tmp_path / "run.sqlite"
     try:
         ids = [line.split("\t")[0] for line in cli.run("publish", str(samples), "--no-wait")[1].splitlines()]
-        code, _, err = cli.run("collect", "--subscription", "collected", "--output", str(run), "--until-idle", "4")
+        code, _, err = cli.run("collect", "--subscription", "collected", "--output", str(run), "--until-idle", "10")
         rows = list(read_records(run, silent))
         found = [record.request_id for record in rows]  # also of another test that did not wait for its response
         assert len(set(ids)) == 10 and set(found) >= set(ids) and len(set(found)) == len(found)

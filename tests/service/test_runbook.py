@@ -30,7 +30,7 @@ def twin() -> Iterator[Twin]:
 def test_redrive_publishes_requests_under_their_old_ids(
     harness: DoctorHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subscription, "WAIT_S", 0.5)
+    monkeypatch.setattr(subscription, "WAIT_S", 2.0)
     page = runbook.page(Target("some-project"))
     commands = re.findall(r"^predictions (dead-letters .+?) --project=some-project(?: +#.*)?$", page, re.M)
     topic = harness.gcloud.topic("dead_predict")

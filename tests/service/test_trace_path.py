@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from client.__main__ import main
 from functions.messages.trace_context import TraceContext
 from infra.local.twin import Delivery, Twin
+from tests.log_lines import log_lines
 from tests.pubsub_client import PubsubClient
 from tests.samples import encoded
 from tests.waiting import until
@@ -27,7 +28,7 @@ SAMPLES = Path("client/samples/sneaker.jpg"), Path("client/samples/dress.png")
 
 def ended(twin: Twin) -> list[dict[str, Any]]:
     """The log's lines that say how a request ended."""
-    lines = [json.loads(line) for line in twin.log_path.read_text().split("\n") if line.startswith('{"severity"')]
+    lines = log_lines(twin.log_path)
     return [line for line in lines if "outcome" in line]
 
 
@@ -86,7 +87,7 @@ def test_googles_clients_join_the_trace(monkeypatch: pytest.MonkeyPatch) -> None
                 subscriber_options=pubsub_v1.types.SubscriberOptions(enable_open_telemetry_tracing=True)
             )
             stream = traced.subscribe(subscription, lambda message: message.ack())
-            seen = until(lambda: any("subscribe" in span.name for span in kept.get_finished_spans()))
+            seen = until(lambda: any(span.name == "traced subscribe" for span in kept.get_finished_spans()))
             stream.cancel()
             stream.result()
             traced.close()

@@ -101,7 +101,8 @@ def test_files_are_published_as_they_appear(
         shutil.copy(samples / "bag.bmp", folder / ".bag.bmp.part")
         (folder / ".bag.bmp.part").rename(folder / "bag.bmp")
         assert until(lambda: files(Path("done")) == ["bag.bmp"], 20)
-        shutil.copy(samples / "coat.tif", folder / "bag.bmp")  # the same name again
+        shutil.copy(samples / "coat.tif", folder / ".bag.bmp.part")
+        (folder / ".bag.bmp.part").rename(folder / "bag.bmp")  # the same name again
         assert until(lambda: files(Path("done")) == ["2-bag.bmp", "bag.bmp"], 20)
         out, err = stop(process, number)
     assert process.returncode == 130 and "Bag" in out and "Coat" in out and files(folder) == []
@@ -119,7 +120,7 @@ def test_a_kill_loses_nothing_and_repeats_nothing(cli: CommandLine, samples: Pat
     requests = cli.subscription("asked-by-a-folder", topic)
     shutil.copy(samples / "bag.bmp", folder)
     with started("--topic", topic) as process:
-        [received] = cli.subscriber.pull(subscription=requests, max_messages=1, timeout=20).received_messages
+        received = cli.message(requests)
         attributes = dict(received.message.attributes)
         assert until(lambda: "missing   1" in cli.run("status", "last")[1], 20)
         process.kill()
@@ -127,7 +128,7 @@ def test_a_kill_loses_nothing_and_repeats_nothing(cli: CommandLine, samples: Pat
     cli.publisher.publish("projects/local/topics/req_predict", received.message.data, **attributes).result(10)
     shutil.copy(samples / "coat.tif", folder)
     with started("--topic", topic) as process:
-        [second] = cli.subscriber.pull(subscription=requests, max_messages=1, timeout=20).received_messages
+        second = cli.message(requests)
         assert second.message.attributes["filename"] == "coat.tif"
         cli.publisher.publish(
             "projects/local/topics/req_predict", second.message.data, **dict(second.message.attributes)

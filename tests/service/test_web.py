@@ -81,7 +81,7 @@ def test_the_rows_are_those_of_the_command_line(
     common = line.keys() & shown.keys()
     assert {"label", "score", "predictions", "client_ms", "total_ms", "model_digest", "engine"} <= common
     assert {name: shown[name] for name in common} == {name: line[name] for name in common}
-    assert not (server.state.with_name("jobs.db-web") / "images" / key).exists()
+    assert until(lambda: not (server.state.with_name("jobs.db-web") / "images" / key).exists())
 
 
 def test_an_image_that_is_sent_twice_has_one_row(server: PageServer, shoe: bytes) -> None:
@@ -222,7 +222,7 @@ def test_what_was_not_answered_goes_on_after_a_kill(
         held_topic()
         assert until(held.answered(1), 20), held.said()
         assert held.rows()[0]["label"] == "Sneaker"
-        assert not any((tmp_path / "jobs.db-web" / "images").iterdir())
+        assert until(lambda: not any((tmp_path / "jobs.db-web" / "images").iterdir()))
         assert held.end() == 130
         assert "Traceback" not in held.said()
 
@@ -246,8 +246,12 @@ def test_an_image_whose_error_may_pass_goes_again_in_its_row(
         held_topic()
         assert until(lambda: held.rows()[0]["state"] == "ok", 20), held.said()
         assert len(held.rows()) == 1 and held.rows()[0]["label"] == "Sneaker" and "again" not in held.rows()[0]
-        live = requests.get(f"{held.url}/api/live", timeout=10).json()
-        assert (live["outcomes"], live["waiting"]) == ({"ok": 1}, 0)
+
+        def live() -> tuple[dict[str, int], int]:
+            found = requests.get(f"{held.url}/api/live", timeout=10).json()
+            return found["outcomes"], found["waiting"]
+
+        assert until(lambda: live() == ({"ok": 1}, 0)), live()
 
 
 def test_only_images_of_the_page_go_again(server: PageServer, twin: Twin, samples: Path) -> None:

@@ -52,9 +52,15 @@ def twin(shared_twin: Callable[[Delivery], Twin]) -> Twin:
     return shared_twin("push")
 
 
+@pytest.mark.timing
+def test_the_page_is_seen_soon(tab: Tab) -> None:
+    paint = "performance.getEntriesByName('first-contentful-paint')"
+    assert until(lambda: tab.page.evaluate(f"{paint}.length"))
+    assert tab.page.evaluate(f"{paint}[0].startTime") < FIRST_PAINT_MS
+
+
 def test_an_image_travels_and_its_row_shows_the_results_of_the_job(tab: Tab, server: PageServer, samples: Path) -> None:
     page = tab.page
-    assert page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime") < FIRST_PAINT_MS
     for way in ("topic", "bucket", "http"):
         page.check(f"#ways input[value={way}]")
         page.set_input_files("#files", samples / "sneaker.jpg")

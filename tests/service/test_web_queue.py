@@ -66,7 +66,7 @@ def test_the_depth_is_read_only_while_a_page_is_open(twin: str) -> None:
         is_watched.append(True)
         assert until(lambda: seen, 10) and queue.latest == seen[0]
         assert until(lambda: len(seen) > 1, 10)
-        assert queue.in_steps(10, 5) == [None, 3], "before the first look it is not known"
+        assert queue.in_steps(60, 30) == [None, 3], "before the first look it is not known"
     assert seen[0]["messages"] == 3
 
 

@@ -20,6 +20,7 @@ from model.artifact import SHIPPED
 from model.registry.registry import Registry
 from tests.kafka_broker import KafkaTopics
 from tests.kafka_worker import kafka_worker
+from tests.log_lines import log_lines
 from tests.registry_models import NAME, altered, set_alias
 from tests.samples import encoded
 from tests.terraform.conftest import ON_KAFKA, Plan, metrics_of
@@ -59,12 +60,8 @@ def lines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             patch.setenv(name, value)
         for command in ("publish", "upload"):
             assert main([command, "--json", *files], {**twin.env}) == 1, "one of them is no image"
-        assert until(lambda: sum("outcome" in line for line in read(twin.log_path)) == 2 * len(files))
-        return read(twin.log_path)
-
-
-def read(log: Path) -> list[Line]:
-    return [json.loads(line) for line in log.read_text().split("\n")[:-1] if line.startswith('{"severity"')]
+        assert until(lambda: sum("outcome" in line for line in log_lines(twin.log_path)) == 2 * len(files))
+        return log_lines(twin.log_path)
 
 
 def field(line: Line, path: str) -> Any:
