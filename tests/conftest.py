@@ -81,6 +81,12 @@ def root() -> Path:
     return ROOT
 
 
+def requirement_files(pattern: str = "requirements.txt") -> list[Path]:
+    """The checkout's files of packages, without those in folders of tools, which come and go while tests run."""
+    parts = (ROOT / part for part in ("client", "docs", "functions", "infra", "model", "tests"))
+    return [*ROOT.glob(pattern), *(file for part in parts for file in part.rglob(pattern))]
+
+
 @pytest.fixture(scope="session")
 def toolchain() -> Toolchain:
     """What the checks of infra/ need."""

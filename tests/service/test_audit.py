@@ -13,6 +13,7 @@ import pytest
 
 from infra.audit import __main__ as audit
 from infra.audit.__main__ import NotAudited, advisories, verdict
+from tests.conftest import requirement_files
 
 ENTRY = re.compile(
     r"^([a-z0-9][a-z0-9.-]*)==(\S+)(?: ; .*?)? \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.M
@@ -51,9 +52,10 @@ def test_the_lock_files_for_a_gpu_add_to_the_usual_one(name: str, root: Path) ->
 
 def test_no_other_file_pins_another_release(root: Path) -> None:
     lock = locked(root)
-    for file in root.rglob("requirements*.txt"):
-        if not {".venv", "build", "check", "audit"} & set(file.parts):
-            assert {name: lock.get(name, number) for name, number in pinned(file).items()} == pinned(file), file
+    files = [file for file in requirement_files("requirements*.txt") if file.parent.name not in ("check", "audit")]
+    assert len(files) > 10
+    for file in files:
+        assert {name: lock.get(name, number) for name, number in pinned(file).items()} == pinned(file), file
 
 
 def test_installed_versions_are_the_locked_ones(root: Path) -> None:

@@ -36,7 +36,7 @@ def on(monkeypatch: pytest.MonkeyPatch) -> Callable[[FaultPlan], contextlib.Abst
     return start
 
 
-TOGETHER = pubsub_v1.types.BatchSettings(max_messages=COUNT, max_latency=5)
+TOGETHER = pubsub_v1.types.BatchSettings(max_messages=COUNT, max_latency=1)
 """One call publishes all, so that they arrive in their order: the seed fixes the n-th decision."""
 
 

@@ -24,6 +24,7 @@ from model.images import avif, webp
 from model.images.limits import SEVERAL_SCANS, Limits
 from model.images.png import MAX_TEXTS
 from model.images.tiff import MAX_COEFFICIENT_BYTES, MAX_FRACTIONS, MAX_PARTS
+from tests.conftest import requirement_files
 
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?")
 HEADING = re.compile(r"^#+ (.+)$", re.M)
@@ -274,9 +275,7 @@ def test_the_roots_requirements_are_the_union(root: Path) -> None:
     for package in ("functions", "client", "model", "infra/local"):
         assert f"-r {package}/requirements.txt" in union
     pins: dict[str, str] = {}
-    for path in root.rglob("requirements.txt"):
-        if ".venv" in path.parts or "build" in path.parts:
-            continue
+    for path in requirement_files():
         for line in path.read_text().splitlines():
             if line and not line.startswith(("#", "-r")):
                 name, mark, version = line.partition("==")
