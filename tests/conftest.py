@@ -82,7 +82,7 @@ def root() -> Path:
 
 
 def requirement_files(pattern: str = "requirements.txt") -> list[Path]:
-    """The checkout's files of packages, without those in folders of tools, which come and go while tests run."""
+    """The files of the checkout that name packages. Folders of tools, where files come and go, are left out."""
     parts = (ROOT / part for part in ("client", "docs", "functions", "infra", "model", "tests"))
     return [*ROOT.glob(pattern), *(file for part in parts for file in part.rglob(pattern))]
 

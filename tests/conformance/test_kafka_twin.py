@@ -17,7 +17,8 @@ from infra.local import kafka_topics
 from infra.local.kafka import NoKafka, find
 from infra.local.kafka_topics import PARTITIONS
 from tests.conftest import absent
-from tests.service.test_up import UP, alive, running
+from tests.processes import alive
+from tests.service.test_up import UP, running
 from tests.waiting import until
 
 WEEK_MS = str(7 * 86_400_000)

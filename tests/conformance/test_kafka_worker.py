@@ -181,8 +181,11 @@ def test_a_rebalance_loses_and_doubles_nothing(kafka: KafkaTopics, tmp_path: Pat
         send(50)
         assert until(lambda: len(first.partitions()) == 2 * kafka.partitions), "it has all, of both topics"
         with kafka_worker(tmp_path / "second.log", env) as second:
-            while not second.answered():
+            for _ in range(300):
                 send(10)
+                if until(second.answered, 0.1):
+                    break
+            assert second.answered()
             send(50)
             second.stop()
         send(50)

@@ -17,6 +17,7 @@ import pytest
 
 from infra.local.ports import free_port
 from infra.local.twin import Twin
+from tests.processes import alive
 from tests.pubsub_client import PubsubClient
 from tests.samples import encoded
 from tests.waiting import until
@@ -72,13 +73,6 @@ def pushed_fleet(
         yield worker, children, f"http://127.0.0.1:{port}"
 
 
-def gone(pid: int) -> bool:
-    try:
-        return "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
 def test_all_processes_answer_and_stop_in_order(root: Path, tmp_path: Path, pubsub: PubsubClient) -> None:
     log, ids = tmp_path / "log", {f"r{number}" for number in range(100)}
     address = f"127.0.0.1:{free_port()}"
@@ -89,7 +83,7 @@ def test_all_processes_answer_and_stop_in_order(root: Path, tmp_path: Path, pubs
         assert urlopen(f"http://{address}/health", timeout=10).read() == b'{"status": "ok"}'
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(15) == 0, log.read_text()
-        assert all(map(gone, children))
+        assert not alive(children)
     assert log.read_text().count('"worker stopped"') == PROCESSES and "Traceback" not in log.read_text()
 
 
@@ -110,7 +104,7 @@ def test_all_processes_of_a_push_worker_answer_and_stop_in_order(
         assert sum(answered.values()) == len(ids) and 0 not in answered.values()
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(15) == 0, log.read_text()
-        assert all(map(gone, children))
+        assert not alive(children)
     assert "Traceback" not in log.read_text()
 
 
@@ -118,13 +112,13 @@ def test_a_process_of_a_push_worker_that_dies_ends_the_others(root: Path, tmp_pa
     with pushed_fleet(root, tmp_path / "log", pubsub) as (worker, children, _):
         os.kill(children[0], signal.SIGKILL)
         assert worker.wait(15) == signal.SIGKILL
-        assert all(map(gone, children))
+        assert not alive(children)
 
 
 def test_no_process_of_a_push_worker_outlives_its_parent(root: Path, tmp_path: Path, pubsub: PubsubClient) -> None:
     with pushed_fleet(root, tmp_path / "log", pubsub) as (worker, children, _):
         worker.kill()
-        assert until(lambda: all(map(gone, children)), 15)
+        assert until(lambda: not alive(children), 15)
 
 
 def test_a_push_worker_without_a_model_says_so(root: Path, tmp_path: Path, pubsub: PubsubClient) -> None:
@@ -146,13 +140,13 @@ def test_a_process_that_dies_ends_the_others(root: Path, tmp_path: Path, pubsub:
     with fleet(root, tmp_path / "log") as (worker, children):
         os.kill(children[0], signal.SIGKILL)
         assert worker.wait(15) == signal.SIGKILL
-        assert all(map(gone, children))
+        assert not alive(children)
 
 
 def test_no_process_outlives_its_parent(root: Path, tmp_path: Path, pubsub: PubsubClient) -> None:
     with fleet(root, tmp_path / "log") as (worker, children):
         worker.kill()
-        assert until(lambda: all(map(gone, children)), 15)
+        assert until(lambda: not alive(children), 15)
 
 
 def test_a_broken_model_ends_all_processes(root: Path, tmp_path: Path, pubsub: PubsubClient) -> None:

@@ -166,8 +166,9 @@ def test_a_cancelled_task_leaves_a_job_that_goes_on(
             async with AsyncPredictions() as p:
                 task = asyncio.create_task(p.submit(photos, on_start=started.set_result))
                 job = await started
-                while not (counts := jobs.counts()) or not counts.sent:
-                    await asyncio.sleep(0.01)
+                async with asyncio.timeout(60):
+                    while not (counts := jobs.counts()) or not counts.sent:
+                        await asyncio.sleep(0.01)
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task

@@ -18,6 +18,7 @@ import requests
 
 from infra.local.ports import free_port, listens
 from infra.local.runs import BUILD
+from tests.processes import alive
 from tests.waiting import until
 
 UP = [sys.executable, "-m", "infra.local", "up"]
@@ -64,18 +65,6 @@ def running(root: Path, log: Path | None, *arguments: str, env: dict[str, str] |
     finally:
         up.process.kill()
         up.process.communicate()
-
-
-def alive(pids: list[int]) -> list[int]:
-    """The processes that still run, without zombies."""
-
-    def runs(pid: int) -> bool:
-        try:
-            return " Z " not in Path(f"/proc/{pid}/stat").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            return False
-
-    return [pid for pid in pids if runs(pid)]
 
 
 @pytest.mark.timing  # and --env without a process id requires that this checkout has one twin

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
@@ -207,51 +206,6 @@ def test_a_number_that_no_row_has_is_refused_in_a_sentence(server: PageServer, s
             assert reply.status_code < 500 and (reply.status_code == 204 or reply.json()["error"]), (digits, what)
     assert server.again(job, 10**30).status_code == 400
     assert "Traceback" not in server.said()
-
-
-def test_what_was_not_answered_goes_on_after_a_kill(
-    twin: Twin, held_topic: Callable[..., None], root: Path, tmp_path: Path, shoe: bytes
-) -> None:
-    with PageServer(root, tmp_path, twin.env, "--topic", "held") as held:
-        first = held.upload(shoe, new_key(), "first.jpg").json()
-        assert until(lambda: held.rows()[0]["state"] == "sent", 20), held.said()
-        held.end(signal.SIGKILL)
-        held.start()
-        assert held.rows()[0]["job"] == first["job"] and held.rows()[0]["file"] == "first.jpg"
-        assert until(lambda: requests.get(f"{held.url}/api/live", timeout=10).json()["waiting"] == 1, 20)
-        held_topic()
-        assert until(held.answered(1), 20), held.said()
-        assert held.rows()[0]["label"] == "Sneaker"
-        assert until(lambda: not any((tmp_path / "jobs.db-web" / "images").iterdir()))
-        assert held.end() == 130
-        assert "Traceback" not in held.said()
-
-
-def test_an_image_whose_error_may_pass_goes_again_in_its_row(
-    twin: Twin, held_topic: Callable[..., None], root: Path, tmp_path: Path, shoe: bytes
-) -> None:
-    dead = {"CloudPubSubDeadLetterSourceSubscription": "held-sub", "CloudPubSubDeadLetterSourceDeliveryCount": "20"}
-    with PageServer(root, tmp_path, twin.env, "--topic", "held") as held:
-        sent = held.upload(shoe, new_key(), "first.jpg").json()
-        assert until(lambda: held.rows()[0]["state"] == "sent", 20), held.said()
-        assert held.again(sent["job"], 1).json() == {"sent": 0}, "it waits for its response"
-        held_topic("dead_predict", **dead)
-        assert until(held.answered(1), 20), held.said()
-        assert held.rows()[0]["error_code"] == "unavailable" and held.rows()[0]["again"] is True
-        held.end()  # the images of a job that has ended go again too
-        held.start()
-        assert held.again(sent["job"], 1).json() == {"sent": 1}
-        assert held.again(sent["job"], 1).json() == {"sent": 0}, "it goes once"
-        assert until(lambda: held.rows()[0]["state"] == "sent", 20), held.said()
-        held_topic()
-        assert until(lambda: held.rows()[0]["state"] == "ok", 20), held.said()
-        assert len(held.rows()) == 1 and held.rows()[0]["label"] == "Sneaker" and "again" not in held.rows()[0]
-
-        def live() -> tuple[dict[str, int], int]:
-            found = requests.get(f"{held.url}/api/live", timeout=10).json()
-            return found["outcomes"], found["waiting"]
-
-        assert until(lambda: live() == ({"ok": 1}, 0)), live()
 
 
 def test_only_images_of_the_page_go_again(server: PageServer, twin: Twin, samples: Path) -> None:
