@@ -31,6 +31,7 @@ SHARED_TWINS = (
     "test_trace_path",
     "test_watch_folder",
     "test_web",
+    "test_web_again",
     "test_web_browser",
     "test_web_live",
     "test_web_tabs",
